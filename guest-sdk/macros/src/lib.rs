@@ -1,0 +1,67 @@
+//! The macros of `sandmill-guest`. Authors use them through that crate, which documents the types
+//! they work with.
+//!
+//! What lives here: reading what an author wrote ([`parse`]), saying what is wrong with it
+//! ([`diagnostics`]) and writing the code for it ([`expand`]). All that code does is call
+//! `::sandmill_guest::__rt`.
+
+mod diagnostics;
+mod expand;
+mod parse;
+
+use proc_macro::TokenStream;
+
+/// Makes a function a task. It stays a function, so that tests can call it.
+///
+/// ```ignore
+/// /// Scales an image down.
+/// #[sandmill_guest::task]
+/// pub fn thumbnail(
+///     /// A PNG or a JPEG.
+///     image: Bytes,
+///     /// Width in pixels.
+///     #[default(128)]
+///     width: u32,
+///     title: Option<String>,
+/// ) -> Result<Bytes, Failure> {
+/// ```
+///
+/// The function is an ordinary one: not async, not generic, no `self`; it takes its parameters by
+/// value and returns `T` or `Result<T, E>` for any `E: Into<Failure>`. Doc comments, on the
+/// function and on parameters, go into the task's description. `#[default(expression)]` makes a
+/// parameter optional, and so does a type `Option<T>`; a bare `#[default]` means
+/// `Default::default()`.
+///
+/// Beside the function the attribute declares a type of the same name, which is what
+/// [`export!`](macro@export) looks up: a module or a type of that name in the same scope clashes.
+///
+/// | key | |
+/// |---|---|
+/// | `name = "other-name"` | the name by which a host calls the task, instead of the function's: `[a-z0-9][a-z0-9._-]{0,127}` |
+/// | `crate = path` | where `sandmill_guest` is, if the dependency was renamed |
+#[proc_macro_attribute]
+pub fn task(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    let original = item.clone();
+    match parse::task(attribute.into(), item.into()) {
+        Ok(task) => expand::task(task).into(),
+        Err(error) => {
+            // The function itself stays, so that the only errors are those of its signature.
+            let mut tokens = TokenStream::from(error.into_compile_error());
+            tokens.extend(parse::without_helpers(original.into()).map(TokenStream::from));
+            tokens
+        }
+    }
+}
+
+/// Exports tasks from this crate's component: `sandmill_guest::export!(thumbnail, images::crop);`.
+///
+/// Goes once into a crate of type `cdylib`, at the level of items. Names are paths of functions
+/// under `#[task]`. On a target that is not WebAssembly it only checks them. With a renamed
+/// dependency: `export!(crate = other_name, thumbnail)`.
+#[proc_macro]
+pub fn export(tasks: TokenStream) -> TokenStream {
+    match parse::export(tasks.into()) {
+        Ok(export) => expand::export(&export).into(),
+        Err(error) => error.into_compile_error().into(),
+    }
+}

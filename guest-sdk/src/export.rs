@@ -1,0 +1,112 @@
+//! The component's exports: a table of tasks, and `runner.describe` and `runner.run` over it.
+
+use crate::descriptor::TaskDescriptor;
+use crate::failure::Failure;
+use crate::task::Task;
+
+/// One task of a component.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    name: &'static str,
+    describe: fn() -> TaskDescriptor,
+    run: fn(&[u8]) -> Result<Vec<u8>, Failure>,
+}
+
+impl Entry {
+    /// The entry of a task.
+    pub const fn of<T: Task>() -> Self {
+        Self { name: T::NAME, describe: T::describe, run: T::run }
+    }
+}
+
+/// What `export!` implements for the component it makes.
+pub trait Component {
+    /// Its tasks, in the order of `export!`.
+    const TASKS: &'static [Entry];
+}
+
+/// Describes every task.
+pub fn describe(tasks: &[Entry]) -> Vec<TaskDescriptor> {
+    tasks.iter().map(|task| (task.describe)()).collect()
+}
+
+/// Runs one task by name.
+///
+/// # Errors
+/// There is no such task, or what the task returned.
+pub fn run(tasks: &[Entry], name: &str, arguments: &[u8]) -> Result<Vec<u8>, Failure> {
+    match tasks.iter().find(|task| task.name == name) {
+        Some(task) => (task.run)(arguments),
+        None => {
+            let known: Vec<_> = tasks.iter().map(|task| format!("`{}`", task.name)).collect();
+            let known = known.join(", ");
+            let message = format!("this component has no task `{name}`, only {known}");
+            Err(Failure::new(Failure::UNKNOWN_TASK, message))
+        }
+    }
+}
+
+/// Stops the build when a task's name is among those `before` it in `export!`.
+pub const fn assert_new_name(name: &str, before: &[&str]) {
+    let mut index = 0;
+    while index < before.len() {
+        assert!(
+            !equal(name.as_bytes(), before[index].as_bytes()),
+            "an earlier task in this `export!` has the same name: \
+             rename one with `#[task(name = \"…\")]`"
+        );
+        index += 1;
+    }
+}
+
+/// `==` on slices is not for constants yet.
+const fn equal(left: &[u8], right: &[u8]) -> bool {
+    if left.len() != right.len() {
+        return false;
+    }
+    let mut index = 0;
+    while index < left.len() {
+        if left[index] != right[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
+
+/// On a target without components there is nothing to export; the tasks stay plain functions.
+#[cfg(not(target_family = "wasm"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __sandmill_export_component {
+    ($($component:tt)*) => {};
+}
+#[cfg(not(target_family = "wasm"))]
+pub use __sandmill_export_component as export_component;
+
+#[cfg(target_family = "wasm")]
+mod guest {
+    use super::{Component, describe, run};
+    use crate::bindings::exports::sandmill::task::runner::{Failure, Guest, TaskDescriptor};
+
+    impl<C: Component> Guest for C {
+        fn describe() -> Vec<TaskDescriptor> {
+            describe(C::TASKS)
+                .into_iter()
+                .map(|task| TaskDescriptor {
+                    name: task.name,
+                    doc: task.doc,
+                    parameters: task.parameters,
+                    result: task.result,
+                })
+                .collect()
+        }
+
+        fn run(task: String, arguments: Vec<u8>) -> Result<Vec<u8>, Failure> {
+            run(C::TASKS, &task, &arguments).map_err(|failure| {
+                let (kind, message, retriable, details) = failure.into_parts();
+                Failure { kind, message, retriable, details }
+            })
+        }
+    }
+}
