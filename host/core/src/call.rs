@@ -1,0 +1,88 @@
+//! A call: a task and its arguments, with what it may use and reach. Its life is a run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use sandmill_wire::{RunId, Value};
+
+use crate::{Component, Grants, Limits};
+
+/// A task and its arguments. Cheap to clone; the calls of a map share all but arguments and index.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The component that holds the task.
+    pub component: Component,
+    /// The task's name in it.
+    pub task: Arc<str>,
+    /// One MessagePack map by parameter name.
+    pub arguments: Value,
+    /// Position among the calls of a map.
+    pub map_index: Option<u64>,
+    /// Everything that the calls of a map have in common.
+    pub options: Arc<CallOptions>,
+}
+
+impl Call {
+    /// A call with the default limits and nothing granted.
+    #[must_use]
+    pub fn new(component: &Component, task: impl Into<Arc<str>>, arguments: Value) -> Self {
+        Self {
+            component: component.clone(),
+            task: task.into(),
+            arguments,
+            map_index: None,
+            options: Arc::default(),
+        }
+    }
+
+    /// The same call with these options.
+    #[must_use]
+    pub fn with_options(mut self, options: impl Into<Arc<CallOptions>>) -> Self {
+        self.options = options.into();
+        self
+    }
+
+    /// The same call at this position of a map.
+    #[must_use]
+    pub const fn at_index(mut self, index: u64) -> Self {
+        self.map_index = Some(index);
+        self
+    }
+
+    /// The name of the run for people: `thumbnail`, or `thumbnail[17]` in a map.
+    #[must_use]
+    pub fn run_name(&self) -> Arc<str> {
+        let stage = self.stage();
+        match self.map_index {
+            Some(index) => format!("{stage}[{index}]").into(),
+            None => Arc::clone(stage),
+        }
+    }
+
+    /// The name without the position in a map: what the runs of one map have in common.
+    #[must_use]
+    pub fn stage(&self) -> &Arc<str> {
+        self.options.name.as_ref().unwrap_or(&self.task)
+    }
+}
+
+/// What the calls of a map have in common.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CallOptions {
+    /// A name for people in place of the task's, such as the node's name in a flow.
+    pub name: Option<Arc<str>>,
+    /// The flow run that this call is part of.
+    pub parent: Option<RunId>,
+    /// What a run may use.
+    pub limits: Limits,
+    /// What a run may reach.
+    pub grants: Grants,
+    /// Amounts that a host must have free (`gpu = 1.0`). Only placement on other hosts reads it.
+    pub resources: BTreeMap<String, f64>,
+    /// Labels that a host must carry. Only placement on other hosts reads it.
+    pub labels: BTreeSet<String>,
+    /// Words for whoever looks for the run later.
+    pub tags: BTreeSet<String>,
+    /// Whether the run goes on when nobody holds its future any more. By default it is cancelled.
+    pub detach: bool,
+}

@@ -1,0 +1,132 @@
+//! The executor's end of a run: what it uses to say that the run started and how it ended.
+
+use std::sync::Arc;
+
+use sandmill_wire::{End, EndKind, RunId};
+
+use super::TaskFuture;
+use super::feed::MapFeed;
+use super::shared::Shared;
+use crate::{Call, CancelToken, EventKind, Events, Report, Submitted};
+
+/// The executor's end of a run. An executor that drops it without ending the run has a fault; the
+/// run then ends as `host-error`, so that nobody waits for ever.
+pub struct Promise {
+    shared: Arc<Shared>,
+    feed: Option<Arc<MapFeed>>,
+}
+
+impl Promise {
+    /// A new run of `call`, waiting for a slot, and the handle on it.
+    #[must_use]
+    pub fn new(call: &Call, events: &Events) -> (Self, TaskFuture) {
+        Self::with_id(RunId::new(), call, events)
+    }
+
+    /// As [`Promise::new`], for a run that has its id already.
+    #[must_use]
+    pub fn with_id(id: RunId, call: &Call, events: &Events) -> (Self, TaskFuture) {
+        let submitted = Submitted {
+            name: call.run_name(),
+            stage: Arc::clone(call.stage()),
+            map_index: call.map_index,
+            parent: call.options.parent,
+            component: Some(call.component.digest()),
+        };
+        Self::make(id, submitted, call.options.detach, events)
+    }
+
+    /// A run that is not a call's but has calls below it: the run of a flow.
+    #[must_use]
+    pub fn of_flow(id: RunId, name: &str, events: &Events) -> (Self, TaskFuture) {
+        Self::make(id, named(name), false, events)
+    }
+
+    /// A run that has ended before it started, and that stands for calls that were never made.
+    pub(super) fn broken(name: &str, end: End, events: &Events) -> TaskFuture {
+        let (promise, future) = Self::make(RunId::new(), named(name), false, events);
+        promise.finish(Report::unstarted(end));
+        future
+    }
+
+    fn make(
+        id: RunId,
+        submitted: Submitted,
+        detach: bool,
+        events: &Events,
+    ) -> (Self, TaskFuture) {
+        let name = Arc::clone(&submitted.name);
+        let index = submitted.map_index;
+        events.emit(id, || EventKind::Submitted(submitted));
+        let shared = Arc::new(Shared::new(id, name, index, detach, events.clone()));
+        events.emit(id, || EventKind::State(shared.state()));
+        (Self { shared: Arc::clone(&shared), feed: None }, TaskFuture { shared })
+    }
+
+    /// A run that has ended before it started, because `end` says so.
+    #[must_use]
+    pub fn refused(call: &Call, events: &Events, message: impl Into<String>) -> TaskFuture {
+        let (promise, future) = Self::new(call, events);
+        promise.finish(Report::unstarted(End::new(EndKind::Refused, message)));
+        future
+    }
+
+    pub(super) fn of_feed(mut self, feed: Arc<MapFeed>) -> Self {
+        self.feed = Some(feed);
+        self
+    }
+
+    /// The run's id.
+    #[must_use]
+    pub fn run(&self) -> RunId {
+        self.shared.id
+    }
+
+    /// What tells the attempt to stop.
+    #[must_use]
+    pub fn cancel_token(&self) -> &CancelToken {
+        &self.shared.cancel
+    }
+
+    /// Where the run's events go.
+    #[must_use]
+    pub fn events(&self) -> &Events {
+        &self.shared.events
+    }
+
+    /// Says that the run starts. False when it has ended already (it was cancelled while it
+    /// waited): then it must not run.
+    #[must_use]
+    pub fn start(&self) -> bool {
+        self.shared.start()
+    }
+
+    /// Says how the run ended. Only the first word counts.
+    pub fn finish(mut self, report: Report) {
+        self.finish_by_ref(report);
+    }
+
+    fn finish_by_ref(&mut self, report: Report) {
+        let success = report.outcome.is_success();
+        self.shared.finish(report);
+        if let Some(feed) = self.feed.take()
+            && !success
+        {
+            feed.run_failed();
+        }
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        if !self.shared.is_done() {
+            let end = End::new(EndKind::HostError, "the executor let go of the run before it ended");
+            self.finish_by_ref(Report::unstarted(end));
+        }
+    }
+}
+
+fn named(name: &str) -> Submitted {
+    let name: Arc<str> = name.into();
+    Submitted { stage: Arc::clone(&name), name, map_index: None, parent: None, component: None }
+}

@@ -1,0 +1,202 @@
+//! What the handles of one run and its executor share. Not public: handles and the promise are.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use sandmill_wire::{End, EndKind, RunId};
+
+use super::callbacks::{self, Callback};
+use super::completions::Sink;
+use crate::{CancelToken, EventKind, Events, LogLevel, LogLine, LogSource, Report, State, StateType};
+
+pub(super) struct Shared {
+    pub(super) id: RunId,
+    pub(super) name: Arc<str>,
+    pub(super) map_index: Option<u64>,
+    pub(super) cancel: CancelToken,
+    pub(super) events: Events,
+    /// How many handles there are: the last one to go cancels the run, unless it is detached.
+    pub(super) handles: AtomicUsize,
+    pub(super) detached: AtomicBool,
+    cell: Mutex<Cell>,
+    changed: Condvar,
+}
+
+struct Cell {
+    state: State,
+    report: Option<Report>,
+    sinks: Vec<Sink>,
+    wakers: Vec<Waker>,
+    callbacks: Vec<Callback>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        id: RunId,
+        name: Arc<str>,
+        map_index: Option<u64>,
+        detached: bool,
+        events: Events,
+    ) -> Self {
+        let state = State::pending(events.clock().now());
+        Self {
+            id,
+            name,
+            map_index,
+            cancel: CancelToken::new(),
+            events,
+            handles: AtomicUsize::new(1),
+            detached: AtomicBool::new(detached),
+            cell: Mutex::new(Cell {
+                state,
+                report: None,
+                sinks: Vec::new(),
+                wakers: Vec::new(),
+                callbacks: Vec::new(),
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.cell.lock().state.clone()
+    }
+
+    pub(super) fn report(&self) -> Option<Report> {
+        self.cell.lock().report.clone()
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.cell.lock().report.is_some()
+    }
+
+    /// Takes the run from pending to running; false when it has ended already.
+    pub(super) fn start(&self) -> bool {
+        let mut cell = self.cell.lock();
+        if cell.report.is_some() {
+            return false;
+        }
+        self.enter(&mut cell, State::running(self.events.clock().now()));
+        true
+    }
+
+    /// Ends the run; false when it has ended already.
+    pub(super) fn finish(self: &Arc<Self>, report: Report) -> bool {
+        let cell = self.cell.lock();
+        if cell.report.is_some() {
+            return false;
+        }
+        self.finish_locked(cell, report);
+        true
+    }
+
+    fn finish_locked(self: &Arc<Self>, mut cell: MutexGuard<'_, Cell>, report: Report) {
+        let usage = report.usage;
+        let state = State::from_outcome(&report.outcome, self.events.clock().now());
+        cell.report = Some(report);
+        self.events.emit(self.id, || EventKind::Used(usage));
+        self.enter(&mut cell, state);
+        let sinks = std::mem::take(&mut cell.sinks);
+        let wakers = std::mem::take(&mut cell.wakers);
+        let done = std::mem::take(&mut cell.callbacks);
+        drop(cell);
+        // Waiters first: a callback may take its time, and nobody should wait for it.
+        self.changed.notify_all();
+        sinks.iter().for_each(Sink::complete);
+        wakers.into_iter().for_each(Waker::wake);
+        callbacks::dispatch(self, done);
+    }
+
+    /// Asks the run to stop. One that waits for a slot ends at once; one that runs is told.
+    pub(super) fn cancel(self: &Arc<Self>) {
+        let mut cell = self.cell.lock();
+        if cell.report.is_some() || self.cancel.is_cancelled() {
+            return;
+        }
+        if cell.state.kind == StateType::Running {
+            self.enter(&mut cell, State::cancelling(self.events.clock().now()));
+            drop(cell);
+            self.cancel.cancel();
+        } else {
+            self.cancel.cancel();
+            // Still under the lock: a slot must not start the run in between.
+            let end = End::new(EndKind::Cancelled, "cancelled before it started");
+            self.finish_locked(cell, Report::unstarted(end));
+        }
+    }
+
+    /// Waits on the calling thread until the run has ended or `timeout` is over.
+    pub(super) fn wait(&self, timeout: Option<Duration>) -> Option<Report> {
+        // A timeout too far away to be a moment is no timeout.
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut cell = self.cell.lock();
+        while cell.report.is_none() {
+            match deadline {
+                None => self.changed.wait(&mut cell),
+                Some(deadline) => {
+                    if self.changed.wait_until(&mut cell, deadline).timed_out() {
+                        break;
+                    }
+                }
+            }
+        }
+        cell.report.clone()
+    }
+
+    pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<Report> {
+        let mut cell = self.cell.lock();
+        if let Some(report) = &cell.report {
+            return Poll::Ready(report.clone());
+        }
+        if !cell.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+            cell.wakers.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Tells `sink` when the run has ended: at once if it has.
+    pub(super) fn subscribe(&self, sink: Sink) {
+        let mut cell = self.cell.lock();
+        if cell.report.is_some() {
+            drop(cell);
+            sink.complete();
+        } else {
+            // Groups that nobody waits for any more would pile up on a long run.
+            cell.sinks.retain(Sink::is_wanted);
+            cell.sinks.push(sink);
+        }
+    }
+
+    /// Calls `callback` when the run has ended. Gives it back when it has already.
+    pub(super) fn on_done(&self, callback: Callback) -> Option<Callback> {
+        let mut cell = self.cell.lock();
+        if cell.report.is_some() {
+            return Some(callback);
+        }
+        cell.callbacks.push(callback);
+        None
+    }
+
+    /// Adds a line of the host's to the run's log.
+    pub(super) fn host_log(&self, message: String) {
+        self.events.emit(self.id, || {
+            EventKind::Log(LogLine { source: LogSource::Host, level: LogLevel::Warn, message })
+        });
+    }
+
+    fn enter(&self, cell: &mut Cell, state: State) {
+        cell.state = state;
+        // Emitted under the lock, so that a run's states are told in the order they happened.
+        self.events.emit(self.id, || EventKind::State(cell.state.clone()));
+    }
+
+    pub(super) fn drop_handle(self: &Arc<Self>) {
+        let last = self.handles.fetch_sub(1, Ordering::AcqRel) == 1;
+        if last && !self.detached.load(Ordering::Acquire) {
+            self.cancel();
+        }
+    }
+}

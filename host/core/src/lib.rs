@@ -1,0 +1,35 @@
+//! Vocabulary and seams of Sandmill: what a call, a run, a state, a future and an executor are,
+//! what a run may use and reach, and what is told of it. No Wasm, no I/O, no async runtime.
+#![forbid(unsafe_code)]
+
+mod call;
+mod cancel;
+mod clock;
+mod component;
+mod event;
+mod executor;
+pub mod future;
+mod grants;
+mod invoker;
+mod limits;
+mod state;
+pub mod units;
+
+pub use call::{Call, CallOptions};
+pub use cancel::CancelToken;
+pub use clock::{Clock, Timestamp};
+pub use component::{Component, ComponentInfo, TaskDescriptor};
+pub use event::{
+    Event, EventKind, Events, LogLevel, LogLine, LogSource, Mapped, Observer, Progress, Submitted, Usage,
+};
+pub use executor::{
+    Calls, Executor, ExecutorExt, ExecutorId, MapOptions, Session, StartContext, StartError,
+};
+pub use future::{FutureList, RunError, TaskFuture, TypedFuture};
+pub use grants::{Access, DirGrant, GrantError, Grants, HttpGrant, NetGrant};
+pub use invoker::{Attempt, Invoker, Report};
+pub use limits::{
+    DEFAULT_HANDLES, DEFAULT_INPUT_BYTES, DEFAULT_LOG_BYTES, DEFAULT_MEMORY_BYTES,
+    DEFAULT_OUTPUT_BYTES, DEFAULT_TABLE_ELEMENTS, DEFAULT_TIMEOUT, LimitOverrides, Limits,
+};
+pub use state::{State, StateType};
