@@ -7,9 +7,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use sandmill_wire::{RunId, Value};
 
-use crate::future::{
-    Errors, FutureList, Nested, RunError, TaskFuture, resolve_futures_to_results,
-};
+use crate::future::{Errors, FutureList, Nested, RunError, TaskFuture, resolve_futures_to_results};
 use crate::{Call, Events};
 
 /// Calls to make, one by one, as room frees.

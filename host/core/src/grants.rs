@@ -59,8 +59,12 @@ impl Grants {
         self.env.extend(more.env.clone());
         self.dirs.retain(|dir| more.dirs.iter().all(|other| other.guest != dir.guest));
         self.dirs.extend(more.dirs.iter().cloned());
-        self.net.extend(more.net.iter().filter(|net| !self.net.contains(net)).cloned().collect::<Vec<_>>());
-        self.http.extend(more.http.iter().filter(|http| !self.http.contains(http)).cloned().collect::<Vec<_>>());
+        self.net.extend(
+            more.net.iter().filter(|net| !self.net.contains(net)).cloned().collect::<Vec<_>>(),
+        );
+        self.http.extend(
+            more.http.iter().filter(|http| !self.http.contains(http)).cloned().collect::<Vec<_>>(),
+        );
         self
     }
 }
@@ -96,7 +100,12 @@ impl FromStr for DirGrant {
 
     /// Reads `HOST::GUEST[:ro|:rw]`; read-only unless it says `rw`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = |why| GrantError { what: "directory", form: "HOST::GUEST[:ro|:rw]", text: text.to_owned(), why };
+        let error = |why| GrantError {
+            what: "directory",
+            form: "HOST::GUEST[:ro|:rw]",
+            text: text.to_owned(),
+            why,
+        };
         let (host, rest) = text.split_once("::").ok_or_else(|| error("it has no `::`"))?;
         let (guest, access) = match rest.rsplit_once(':') {
             None => (rest, Access::ReadOnly),
@@ -128,13 +137,24 @@ impl FromStr for NetGrant {
 
     /// Reads `HOST:PORT`, `[V6]:PORT`, or with `*` for any port.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = |why| GrantError { what: "network peer", form: "HOST:PORT", text: text.to_owned(), why };
-        let (host, port) = text.rsplit_once(':').ok_or_else(|| error("it has no port; `HOST:*` means any"))?;
+        let error = |why| GrantError {
+            what: "network peer",
+            form: "HOST:PORT",
+            text: text.to_owned(),
+            why,
+        };
+        let (host, port) =
+            text.rsplit_once(':').ok_or_else(|| error("it has no port; `HOST:*` means any"))?;
         let port = match port {
             "*" => None,
-            number => Some(number.parse().map_err(|_| error("the port is not a number up to 65535"))?),
+            number => {
+                Some(number.parse().map_err(|_| error("the port is not a number up to 65535"))?)
+            }
         };
-        Ok(Self { host: host_name(host).ok_or_else(|| error("the host is not a name or an address"))?, port })
+        Ok(Self {
+            host: host_name(host).ok_or_else(|| error("the host is not a name or an address"))?,
+            port,
+        })
     }
 }
 
@@ -162,15 +182,26 @@ impl FromStr for HttpGrant {
 
     /// Reads `HOST` or `HOST:PORT`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = |why| GrantError { what: "HTTP server", form: "HOST[:PORT]", text: text.to_owned(), why };
+        let error = |why| GrantError {
+            what: "HTTP server",
+            form: "HOST[:PORT]",
+            text: text.to_owned(),
+            why,
+        };
         let bare_v6 = text.parse::<std::net::Ipv6Addr>().is_ok();
         let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) if !bare_v6 && !text.ends_with(']') => {
-                (host, Some(port.parse().map_err(|_| error("the port is not a number up to 65535"))?))
-            }
+            Some((host, port)) if !bare_v6 && !text.ends_with(']') => (
+                host,
+                Some(port.parse().map_err(|_| error("the port is not a number up to 65535"))?),
+            ),
             _ => (text, None),
         };
-        Ok(Self { host: host_name(host).ok_or_else(|| error("the host is not a name or an address; leave out `http://` and the path"))?, port })
+        Ok(Self {
+            host: host_name(host).ok_or_else(|| {
+                error("the host is not a name or an address; leave out `http://` and the path")
+            })?,
+            port,
+        })
     }
 }
 
@@ -233,7 +264,10 @@ mod tests {
     #[test]
     fn directories_are_read_only_unless_they_say_otherwise() {
         let dir: DirGrant = "/home/me::/src".parse().unwrap();
-        assert_eq!((dir.host.to_str(), &*dir.guest, dir.access), (Some("/home/me"), "/src", Access::ReadOnly));
+        assert_eq!(
+            (dir.host.to_str(), &*dir.guest, dir.access),
+            (Some("/home/me"), "/src", Access::ReadOnly)
+        );
         assert_eq!(".::/w:rw".parse::<DirGrant>().unwrap().access, Access::ReadWrite);
         for wrong in ["/src", "::/src", "/src::", "/a::/b:wr", "/a:/b"] {
             assert!(wrong.parse::<DirGrant>().is_err(), "{wrong} was taken");
@@ -257,7 +291,8 @@ mod tests {
 
     #[test]
     fn the_later_grant_of_a_path_wins() {
-        let base = Grants { dirs: vec!["/a::/x".parse().unwrap()], clock: true, ..Grants::default() };
+        let base =
+            Grants { dirs: vec!["/a::/x".parse().unwrap()], clock: true, ..Grants::default() };
         let more = Grants { dirs: vec!["/b::/x:rw".parse().unwrap()], ..Grants::default() };
         let both = base.and(&more);
         assert_eq!((both.dirs, both.clock), (more.dirs, true));

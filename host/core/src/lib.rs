@@ -20,7 +20,8 @@ pub use cancel::CancelToken;
 pub use clock::{Clock, Timestamp};
 pub use component::{Component, ComponentInfo, TaskDescriptor};
 pub use event::{
-    Event, EventKind, Events, LogLevel, LogLine, LogSource, Mapped, Observer, Progress, Submitted, Usage,
+    Event, EventKind, Events, LogLevel, LogLine, LogSource, Mapped, Observer, Progress, Submitted,
+    Usage,
 };
 pub use executor::{
     Calls, Executor, ExecutorExt, ExecutorId, MapOptions, Session, StartContext, StartError,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures::Stream;
+use futures::stream::{Stream, StreamExt as _, poll_fn};
 use futures_timer::Delay;
 use sandmill_wire::{RunId, Value};
 
@@ -35,7 +35,7 @@ pub fn as_completed(
     group
 }
 
-/// See [`as_completed`]: an iterator for threads, a stream for async code.
+/// See [`as_completed`]: an iterator for threads; [`AsCompleted::into_stream`] for async code.
 pub struct AsCompleted {
     completions: Arc<Completions>,
     waiting: HashMap<usize, TaskFuture>,
@@ -177,10 +177,18 @@ impl Iterator for AsCompleted {
     }
 }
 
-impl Stream for AsCompleted {
-    type Item = Result<TaskFuture, WaitTimeout>;
+impl AsCompleted {
+    /// The same for async code.
+    pub fn into_stream(
+        mut self,
+    ) -> impl Stream<Item = Result<TaskFuture, WaitTimeout>> + Unpin + Send {
+        poll_fn(move |context| self.poll_item(context))
+    }
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_item(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<TaskFuture, WaitTimeout>>> {
         loop {
             if self.over {
                 return Poll::Ready(None);
@@ -235,11 +243,10 @@ impl Iterator for AsCompletedResults {
     }
 }
 
-impl Stream for AsCompletedResults {
-    type Item = Result<WithResult, WaitTimeout>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Pin::new(&mut self.0).poll_next(context).map(|item| item.map(|done| done.map(with_result)))
+impl AsCompletedResults {
+    /// The same for async code.
+    pub fn into_stream(self) -> impl Stream<Item = Result<WithResult, WaitTimeout>> + Unpin + Send {
+        self.0.into_stream().map(|item| item.map(with_result))
     }
 }
 

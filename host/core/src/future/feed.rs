@@ -110,12 +110,20 @@ impl MapFeed {
             }
             Err(_) => {
                 source.take();
-                let end = End::new(EndKind::HostError, "the iterator of calls panicked");
-                self.push(Promise::broken("map", end, &self.events));
-                self.seal();
+                self.break_off(End::new(EndKind::HostError, "the iterator of calls panicked"));
                 Pull::Finished
             }
         }
+    }
+
+    /// Takes none of the calls: the list gets one run in their place that says why.
+    pub fn refuse(&self, why: &str) {
+        self.break_off(End::new(EndKind::Refused, why));
+    }
+
+    /// Makes no more calls. Those under way go on.
+    pub fn close(&self) {
+        self.seal();
     }
 
     /// Makes no more calls, and cancels those under way.
@@ -123,6 +131,11 @@ impl MapFeed {
         let futures: Vec<TaskFuture> = self.list.lock().futures.iter().cloned().collect();
         self.seal();
         futures.iter().for_each(TaskFuture::cancel);
+    }
+
+    fn break_off(&self, end: End) {
+        self.push(Promise::broken("map", end, &self.events));
+        self.seal();
     }
 
     pub(super) fn run_failed(&self) {

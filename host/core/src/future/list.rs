@@ -215,6 +215,11 @@ pub enum ListError {
 impl std::fmt::Debug for FutureList {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let list = self.feed.list.lock();
-        write!(f, "FutureList({} taken{})", list.made, if list.sealed { "" } else { ", more to come" })
+        write!(
+            f,
+            "FutureList({} taken{})",
+            list.made,
+            if list.sealed { "" } else { ", more to come" }
+        )
     }
 }

@@ -125,7 +125,8 @@ pub fn resolve_futures_to_states(
     timeout: Option<Duration>,
 ) -> Nested<State> {
     wait_for(&data, timeout);
-    let replaced = data.replace(&mut |future| Ok::<_, std::convert::Infallible>(Some(future.state())));
+    let replaced =
+        data.replace(&mut |future| Ok::<_, std::convert::Infallible>(Some(future.state())));
     match replaced {
         Ok(states) => states,
         Err(never) => match never {},

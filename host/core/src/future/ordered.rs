@@ -1,17 +1,16 @@
 //! A map's futures one by one, in the order of its calls, each let go of once it was given.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures::Stream;
+use futures::stream::{Stream, poll_fn};
 
 use super::completions::Completions;
 use super::list::FutureList;
 use super::task_future::TaskFuture;
 
-/// Gives a map's futures in the order of its calls: an iterator for threads, a stream for async
-/// code. A future given need not have ended.
+/// Gives a map's futures in the order of its calls: an iterator for threads;
+/// [`Ordered::into_stream`] for async code. A future given need not have ended.
 pub struct Ordered {
     list: FutureList,
     grown: Arc<Completions>,
@@ -59,10 +58,13 @@ impl Iterator for Ordered {
     }
 }
 
-impl Stream for Ordered {
-    type Item = TaskFuture;
+impl Ordered {
+    /// The same for async code.
+    pub fn into_stream(mut self) -> impl Stream<Item = TaskFuture> + Unpin + Send {
+        poll_fn(move |context| self.poll_item(context))
+    }
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<TaskFuture>> {
+    fn poll_item(&mut self, context: &mut Context<'_>) -> Poll<Option<TaskFuture>> {
         loop {
             match self.try_take() {
                 Ok(Some(future)) => return Poll::Ready(Some(future)),

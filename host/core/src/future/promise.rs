@@ -49,12 +49,7 @@ impl Promise {
         future
     }
 
-    fn make(
-        id: RunId,
-        submitted: Submitted,
-        detach: bool,
-        events: &Events,
-    ) -> (Self, TaskFuture) {
+    fn make(id: RunId, submitted: Submitted, detach: bool, events: &Events) -> (Self, TaskFuture) {
         let name = Arc::clone(&submitted.name);
         let index = submitted.map_index;
         events.emit(id, || EventKind::Submitted(submitted));
@@ -106,6 +101,11 @@ impl Promise {
         self.finish_by_ref(report);
     }
 
+    /// Ends a run that waits for a slot as cancelled.
+    pub fn cancel(self) {
+        self.shared.cancel();
+    }
+
     fn finish_by_ref(&mut self, report: Report) {
         let success = report.outcome.is_success();
         self.shared.finish(report);
@@ -120,7 +120,8 @@ impl Promise {
 impl Drop for Promise {
     fn drop(&mut self) {
         if !self.shared.is_done() {
-            let end = End::new(EndKind::HostError, "the executor let go of the run before it ended");
+            let end =
+                End::new(EndKind::HostError, "the executor let go of the run before it ended");
             self.finish_by_ref(Report::unstarted(end));
         }
     }

@@ -10,7 +10,9 @@ use sandmill_wire::{End, EndKind, RunId};
 
 use super::callbacks::{self, Callback};
 use super::completions::Sink;
-use crate::{CancelToken, EventKind, Events, LogLevel, LogLine, LogSource, Report, State, StateType};
+use crate::{
+    CancelToken, EventKind, Events, LogLevel, LogLine, LogSource, Report, State, StateType,
+};
 
 pub(super) struct Shared {
     pub(super) id: RunId,

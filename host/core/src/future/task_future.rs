@@ -141,9 +141,9 @@ impl Future for TaskFuture {
     type Output = Result<Value, RunError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.shared.poll(context).map(|report| {
-            RunError::from_outcome(self.shared.id, &self.shared.name, report.outcome)
-        })
+        self.shared
+            .poll(context)
+            .map(|report| RunError::from_outcome(self.shared.id, &self.shared.name, report.outcome))
     }
 }
 

@@ -65,7 +65,7 @@ pub async fn wait_async(
     timeout: Option<Duration>,
     return_when: ReturnWhen,
 ) -> DoneAndNotDone {
-    let mut group = as_completed(futures.iter().cloned(), timeout);
+    let mut group = as_completed(futures.iter().cloned(), timeout).into_stream();
     while let Some(item) = group.next().await {
         if is_enough(&item, return_when) {
             break;

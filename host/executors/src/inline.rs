@@ -1,0 +1,148 @@
+//! The executor that runs calls on the caller's thread, one at a time and in order: for debugging,
+//! for small flows, and as the reference for all others (Prefect's `LocalExecutor`).
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use sandmill_core::future::{MapFeed, Promise, Pull};
+use sandmill_core::{
+    Call, Calls, CancelToken, Events, Executor, ExecutorId, FutureList, Invoker, MapOptions,
+    StartContext, StartError, TaskFuture,
+};
+
+use crate::attempt;
+
+const NOT_STARTED: &str = "the inline executor is not started";
+
+/// Runs each call on the thread that submits it, before `submit` returns. Threads that submit at
+/// the same time take turns.
+pub struct InlineExecutor {
+    id: ExecutorId,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    invoker: Arc<dyn Invoker>,
+    open: Mutex<Option<Events>>,
+    /// Held by the run that goes on.
+    turn: Mutex<()>,
+    current: Mutex<Option<CancelToken>>,
+}
+
+impl InlineExecutor {
+    /// An executor that performs its calls with `invoker`.
+    #[must_use]
+    pub fn new(invoker: Arc<dyn Invoker>) -> Self {
+        let inner = Inner {
+            invoker,
+            open: Mutex::new(None),
+            turn: Mutex::new(()),
+            current: Mutex::new(None),
+        };
+        Self { id: ExecutorId::new("inline"), inner: Arc::new(inner) }
+    }
+}
+
+impl Inner {
+    fn events(&self) -> Option<Events> {
+        self.open.lock().clone()
+    }
+
+    fn run(&self, call: &Call, promise: Promise) {
+        let turn = self.turn.lock();
+        *self.current.lock() = Some(promise.cancel_token().clone());
+        // An abort that came while this run waited for its turn found no token to use.
+        if self.events().is_none() {
+            promise.cancel_token().cancel();
+        }
+        attempt::run(&*self.invoker, call, promise);
+        *self.current.lock() = None;
+        drop(turn);
+    }
+
+    /// Runs the next call of a map; false when there are no more.
+    fn run_next(&self, feed: &Arc<MapFeed>) -> bool {
+        if self.events().is_none() {
+            feed.cancel();
+        }
+        match feed.pull() {
+            Pull::Run(call, promise) => {
+                self.run(&call, promise);
+                true
+            }
+            // Somebody else goes through the same list, or there is nothing to do.
+            Pull::Full | Pull::Busy | Pull::Finished => false,
+        }
+    }
+}
+
+impl Executor for InlineExecutor {
+    fn id(&self) -> &ExecutorId {
+        &self.id
+    }
+
+    fn slots(&self) -> usize {
+        1
+    }
+
+    fn start(&self, context: StartContext) -> BoxFuture<'_, Result<(), StartError>> {
+        let mut open = self.inner.open.lock();
+        let result = match &*open {
+            Some(_) => Err(StartError::AlreadyStarted(self.id.clone())),
+            None => {
+                *open = Some(context.events);
+                Ok(())
+            }
+        };
+        drop(open);
+        futures::future::ready(result).boxed()
+    }
+
+    fn submit(&self, call: Call) -> TaskFuture {
+        let Some(events) = self.inner.events() else {
+            return Promise::refused(&call, &Events::default(), NOT_STARTED);
+        };
+        let (promise, future) = Promise::new(&call, &events);
+        self.inner.run(&call, promise);
+        future
+    }
+
+    fn room(&self) -> BoxFuture<'_, ()> {
+        futures::future::ready(()).boxed()
+    }
+
+    fn map(&self, calls: Calls, options: MapOptions) -> FutureList {
+        let Some(events) = self.inner.events() else {
+            let (list, feed) = FutureList::new(calls, options, Events::default());
+            feed.refuse(NOT_STARTED);
+            return list;
+        };
+        let (list, feed) = FutureList::new(calls, options, events);
+        if options.window.is_some() {
+            // Whoever goes through the list needs one future at a time, and gets it then.
+            let inner = Arc::clone(&self.inner);
+            return list.driven_by(move || inner.run_next(&feed));
+        }
+        while self.inner.run_next(&feed) {}
+        list
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        async {
+            *self.inner.open.lock() = None;
+            // Whatever goes on has the turn; blocking the caller is what this executor is for.
+            drop(self.inner.turn.lock());
+        }
+        .boxed()
+    }
+
+    fn abort(&self) {
+        *self.inner.open.lock() = None;
+        if let Some(current) = &*self.inner.current.lock() {
+            current.cancel();
+        }
+        drop(self.inner.turn.lock());
+    }
+}

@@ -1,0 +1,154 @@
+//! The pool as an executor: it opens and closes the queue and the slots, and puts calls in.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use sandmill_core::future::Promise;
+use sandmill_core::{
+    Call, Calls, Events, Executor, ExecutorId, FutureList, Invoker, MapOptions, Report,
+    StartContext, StartError, TaskFuture,
+};
+use sandmill_wire::{End, EndKind};
+
+use super::config::{MAX_SLOTS, PoolConfig};
+use super::queue::{Queue, Rejected};
+use super::slots;
+
+const NOT_STARTED: &str = "the pool is not started";
+
+/// Runs calls in slots of its own, each a thread of this process with an instance of its own a run
+/// (the place of Prefect's `LocalDaskExecutor(scheduler="threads")`). Calls start as soon as a
+/// slot is free, and each runs once.
+pub struct PoolExecutor {
+    id: ExecutorId,
+    invoker: Arc<dyn Invoker>,
+    config: PoolConfig,
+    open: Mutex<Option<Open>>,
+}
+
+struct Open {
+    queue: Arc<Queue>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl PoolExecutor {
+    /// A pool that performs its calls with `invoker`. Slots are held within 1 and [`MAX_SLOTS`].
+    #[must_use]
+    pub fn new(invoker: Arc<dyn Invoker>, config: PoolConfig) -> Self {
+        let config = PoolConfig { slots: config.slots.clamp(1, MAX_SLOTS), ..config };
+        Self { id: ExecutorId::new("pool"), invoker, config, open: Mutex::new(None) }
+    }
+
+    fn queue(&self) -> Option<Arc<Queue>> {
+        self.open.lock().as_ref().map(|open| Arc::clone(&open.queue))
+    }
+
+    fn close(&self) -> Option<Open> {
+        self.open.lock().take().inspect(|open| open.queue.stop())
+    }
+}
+
+impl Executor for PoolExecutor {
+    fn id(&self) -> &ExecutorId {
+        &self.id
+    }
+
+    fn slots(&self) -> usize {
+        self.config.slots
+    }
+
+    fn start(&self, context: StartContext) -> BoxFuture<'_, Result<(), StartError>> {
+        let mut open = self.open.lock();
+        let result = if open.is_some() {
+            Err(StartError::AlreadyStarted(self.id.clone()))
+        } else {
+            let slots = self.config.slots;
+            let queue = Arc::new(Queue::new(self.config.queue, slots, context.events));
+            match slots::spawn(slots, &queue, &self.invoker) {
+                Ok(threads) => {
+                    *open = Some(Open { queue, threads });
+                    Ok(())
+                }
+                Err(error) => {
+                    Err(StartError::Unavailable(format!("{slots} threads for slots: {error}")))
+                }
+            }
+        };
+        drop(open);
+        futures::future::ready(result).boxed()
+    }
+
+    fn submit(&self, call: Call) -> TaskFuture {
+        let Some(queue) = self.queue() else {
+            return Promise::refused(&call, &Events::default(), NOT_STARTED);
+        };
+        let (promise, future) = Promise::new(&call, &queue.events);
+        if let Err(Rejected { promise, why }) = queue.push(call, promise) {
+            promise.finish(Report::unstarted(End::new(EndKind::Refused, why)));
+        }
+        future
+    }
+
+    fn room(&self) -> BoxFuture<'_, ()> {
+        match self.queue() {
+            Some(queue) => poll_fn(move |context| queue.poll_room(context)).boxed(),
+            None => futures::future::ready(()).boxed(),
+        }
+    }
+
+    fn map(&self, calls: Calls, options: MapOptions) -> FutureList {
+        let queue = self.queue();
+        let events = queue.as_ref().map(|queue| queue.events.clone()).unwrap_or_default();
+        let (list, feed) = FutureList::new(calls, options, events);
+        match queue {
+            Some(queue) => {
+                let nudged: Weak<Queue> = Arc::downgrade(&queue);
+                feed.on_room(move || {
+                    if let Some(queue) = nudged.upgrade() {
+                        queue.nudge();
+                    }
+                });
+                queue.push_feed(feed);
+            }
+            None => feed.refuse(NOT_STARTED),
+        }
+        list
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        async {
+            let Some(open) = self.close() else { return };
+            poll_fn(|context| open.queue.poll_gone(context)).await;
+            join(open.threads);
+        }
+        .boxed()
+    }
+
+    fn abort(&self) {
+        let Some(open) = self.close() else { return };
+        open.queue.cancel_all();
+        open.queue.wait_until_gone();
+        join(open.threads);
+    }
+}
+
+impl Drop for PoolExecutor {
+    fn drop(&mut self) {
+        self.abort();
+    }
+}
+
+/// The threads have ended their last run already, so this does not block for long. A slot's own
+/// thread may be the one that lets go of the pool: it cannot wait for itself.
+fn join(threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
+        if thread.thread().id() != std::thread::current().id() {
+            // A slot does not panic: the attempt catches what its invoker may throw.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The executor that runs calls in slots of its own, each a thread of this process.
+
+mod config;
+mod executor;
+mod queue;
+mod slots;
+
+pub use config::{DEFAULT_QUEUE, MAX_SLOTS, PoolConfig};
+pub use executor::PoolExecutor;
