@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use sandmill_wire::Value;
-use sandmill_wire::value::{MapBuilder, ValueError};
+use sandmill_wire::value::ValueError;
 
 use super::error::RunError;
 use super::task_future::TaskFuture;
@@ -165,26 +165,24 @@ pub fn resolve_to_value(data: &Nested<Value>) -> Result<Value, ValueError> {
             Value::array_from(&items)
         }
         Nested::Record(fields) => {
-            let mut map = MapBuilder::new();
-            for (name, value) in fields {
-                map.push(name, &resolve_to_value(value)?);
-            }
-            map.finish()
+            let fields = fields
+                .iter()
+                .map(|(name, value)| Ok((name.as_str(), resolve_to_value(value)?)))
+                .collect::<Result<Vec<_>, ValueError>>()?;
+            Value::map_from(fields.iter().map(|(name, value)| (*name, value)))
         }
         Nested::Map(entries) => {
-            let mut map = MapBuilder::new();
-            for (key, value) in entries {
-                map.push_entry(&resolve_to_value(key)?, &resolve_to_value(value)?);
-            }
-            map.finish()
+            let entries = entries
+                .iter()
+                .map(|(key, value)| Ok((resolve_to_value(key)?, resolve_to_value(value)?)))
+                .collect::<Result<Vec<_>, ValueError>>()?;
+            Value::map_from_entries(&entries)
         }
         Nested::Option(None) => Ok(Value::nil()),
         Nested::Option(Some(inner)) => resolve_to_value(inner),
         Nested::Variant(name, None) => Value::encode(name),
         Nested::Variant(name, Some(inner)) => {
-            let mut map = MapBuilder::new();
-            map.push(name, &resolve_to_value(inner)?);
-            map.finish()
+            Value::map_from([(name.as_str(), &resolve_to_value(inner)?)])
         }
     }
 }
