@@ -6,6 +6,7 @@ use serde::forward_to_deserialize_any;
 
 use crate::codec::{self, decode, describe_value, skip_value};
 use crate::failure::Failure;
+use crate::task::TaskParameter;
 
 /// The most faults that one failure spells out; a map can hold millions of unknown names.
 const FAULTS_MAX: usize = 16;
@@ -65,7 +66,7 @@ impl<'a> Arguments<'a> {
     /// The argument for a parameter. `Option` parameters may be missing; with anything else that
     /// is a fault, and so is a value that does not decode. `type_name` is the type as the author
     /// wrote it.
-    pub fn required<T: DeserializeOwned>(
+    pub fn required<T: TaskParameter>(
         &mut self,
         name: &'static str,
         type_name: &'static str,
@@ -75,7 +76,7 @@ impl<'a> Arguments<'a> {
             None => match missing() {
                 Some(none) => Some(none),
                 None => {
-                    self.fault(format!("`{name}` is missing: expected {type_name}"));
+                    self.fault(format!("`{name}` ({type_name}) is missing"));
                     None
                 }
             },
@@ -84,7 +85,7 @@ impl<'a> Arguments<'a> {
 
     /// The argument for a parameter, or its default. Only a missing one is replaced: a value that
     /// does not decode stays a fault.
-    pub fn or_default<T: DeserializeOwned>(
+    pub fn or_default<T: TaskParameter>(
         &mut self,
         name: &'static str,
         type_name: &'static str,
@@ -122,7 +123,7 @@ impl<'a> Arguments<'a> {
     ) -> Option<T> {
         decode(value)
             .map_err(|fault: codec::DecodeFault| {
-                self.fault(format!("`{name}` does not fit: expected {type_name}, {fault}"));
+                self.fault(format!("`{name}` does not fit {type_name}: {fault}"));
             })
             .ok()
     }

@@ -2,7 +2,6 @@
 
 use crate::descriptor::TaskDescriptor;
 use crate::failure::Failure;
-use crate::task::Task;
 
 /// One task of a component.
 #[derive(Clone, Copy)]
@@ -13,9 +12,26 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The entry of a task.
-    pub const fn of<T: Task>() -> Self {
-        Self { name: T::NAME, describe: T::describe, run: T::run }
+    /// A task by what the macro wrote for it.
+    pub const fn new(
+        name: &'static str,
+        describe: fn() -> TaskDescriptor,
+        run: fn(&[u8]) -> Result<Vec<u8>, Failure>,
+    ) -> Self {
+        Self { name, describe, run }
+    }
+
+    /// What a host may know before it runs it.
+    pub fn describe(&self) -> TaskDescriptor {
+        (self.describe)()
+    }
+
+    /// Runs it: one MessagePack map in, one MessagePack value out.
+    ///
+    /// # Errors
+    /// What the function returned, or arguments or a result that do not fit.
+    pub fn run(&self, arguments: &[u8]) -> Result<Vec<u8>, Failure> {
+        (self.run)(arguments)
     }
 }
 
@@ -27,7 +43,7 @@ pub trait Component {
 
 /// Describes every task.
 pub fn describe(tasks: &[Entry]) -> Vec<TaskDescriptor> {
-    tasks.iter().map(|task| (task.describe)()).collect()
+    tasks.iter().map(Entry::describe).collect()
 }
 
 /// Runs one task by name.
@@ -36,7 +52,7 @@ pub fn describe(tasks: &[Entry]) -> Vec<TaskDescriptor> {
 /// There is no such task, or what the task returned.
 pub fn run(tasks: &[Entry], name: &str, arguments: &[u8]) -> Result<Vec<u8>, Failure> {
     match tasks.iter().find(|task| task.name == name) {
-        Some(task) => (task.run)(arguments),
+        Some(task) => task.run(arguments),
         None => {
             let known: Vec<_> = tasks.iter().map(|task| format!("`{}`", task.name)).collect();
             let known = known.join(", ");
@@ -46,16 +62,17 @@ pub fn run(tasks: &[Entry], name: &str, arguments: &[u8]) -> Result<Vec<u8>, Fai
     }
 }
 
-/// Stops the build when a task's name is among those `before` it in `export!`.
-pub const fn assert_new_name(name: &str, before: &[&str]) {
-    let mut index = 0;
-    while index < before.len() {
+/// Stops the build when the task at `index` has the name of one before it.
+pub const fn assert_new_name(tasks: &[Entry], index: usize) {
+    let name = tasks[index].name.as_bytes();
+    let mut earlier = 0;
+    while earlier < index {
         assert!(
-            !equal(name.as_bytes(), before[index].as_bytes()),
+            !equal(name, tasks[earlier].name.as_bytes()),
             "an earlier task in this `export!` has the same name: \
              rename one with `#[task(name = \"…\")]`"
         );
-        index += 1;
+        earlier += 1;
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::codec;
-use crate::descriptor::TaskDescriptor;
+use crate::export::Entry;
 use crate::failure::Failure;
 
 /// A function under `#[task]`, as a type of the function's name.
@@ -17,17 +17,9 @@ use crate::failure::Failure;
     note = "put `#[sandmill_guest::task]` above the function"
 )]
 pub trait Task {
-    /// The name by which a host calls it.
-    const NAME: &'static str;
-
-    /// What a host may know before it runs it.
-    fn describe() -> TaskDescriptor;
-
-    /// Runs it: one MessagePack map in, one MessagePack value out.
-    ///
-    /// # Errors
-    /// What the function returned, or arguments or a result that do not fit.
-    fn run(arguments: &[u8]) -> Result<Vec<u8>, Failure>;
+    /// All there is to it. One constant, so that the compiler sees the code for `describe` and for
+    /// `run` as one body and complains once about a type that will not do.
+    const ENTRY: Entry;
 }
 
 /// What a parameter's type must be able to do. Sealed by its blanket implementation; it exists for

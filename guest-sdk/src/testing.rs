@@ -151,7 +151,7 @@ pub fn call<T: Task, R: DeserializeOwned>(
 ) -> Result<R, Failure> {
     let arguments = codec::encode(arguments)
         .map_err(|error| Failure::new(Failure::INVALID_ARGUMENTS, error.to_string()))?;
-    let result = T::run(&arguments)?;
+    let result = T::ENTRY.run(&arguments)?;
     codec::decode(&result).map_err(|fault| Failure::new(Failure::INVALID_RESULT, fault.to_string()))
 }
 

@@ -59,11 +59,11 @@ pub(crate) fn check_parameter_type(name: &str, ty: &Type, faults: &mut Faults) {
     match ty {
         Type::Reference(reference) => {
             let fix = owned(&reference.elem);
-            faults.at(ty, format!("parameter `{name}` borrows, and the argument would be gone: take {fix}"));
+            faults.at(ty, format!("parameter `{name}` is a reference, but a task owns its arguments: take {fix}"));
         }
         Type::ImplTrait(_) => faults.at(
             ty,
-            format!("parameter `{name}` is of no certain type, so a call cannot be decoded: name the type"),
+            format!("parameter `{name}` is `impl Trait`, which no argument can be decoded into: name a type"),
         ),
         _ => {
             let mut search = Search { name, faults };
@@ -78,7 +78,7 @@ pub(crate) fn check_result_type(ty: &Type, faults: &mut Faults) {
 
     impl<'ast> Visit<'ast> for Opaque<'_> {
         fn visit_type_impl_trait(&mut self, ty: &'ast syn::TypeImplTrait) {
-            self.0.at(ty, "the result is of no certain type, so it has no schema: name the type");
+            self.0.at(ty, "the result is `impl Trait`, which has no schema: name the type");
         }
     }
 
@@ -108,7 +108,7 @@ impl<'ast> Visit<'ast> for Search<'_> {
         let (name, fix) = (self.name, owned(&reference.elem));
         self.faults.at(
             reference,
-            format!("parameter `{name}` borrows, and the argument would be gone: put {fix} here"),
+            format!("parameter `{name}` holds a reference, but a task owns its arguments: write {fix} here"),
         );
     }
 
@@ -117,7 +117,7 @@ impl<'ast> Visit<'ast> for Search<'_> {
             let name = self.name;
             self.faults.at(
                 lifetime,
-                format!("parameter `{name}` borrows, and the argument would be gone: use a type without a lifetime"),
+                format!("parameter `{name}` borrows, but a task owns its arguments: take a type without a lifetime"),
             );
         }
     }
@@ -126,7 +126,7 @@ impl<'ast> Visit<'ast> for Search<'_> {
         let name = self.name;
         self.faults.at(
             ty,
-            format!("parameter `{name}` is of no certain type, so a call cannot be decoded: name the type"),
+            format!("parameter `{name}` is `impl Trait`, which no argument can be decoded into: name a type"),
         );
     }
 

@@ -21,16 +21,26 @@ pub(crate) fn task(task: Task) -> TokenStream {
         function.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg")).collect();
     let doc = doc_text(&doc);
     let names: Vec<_> = parameters.iter().map(|parameter| &parameter.name).collect();
-    let described = parameters.iter().map(|parameter| describe_parameter(parameter));
-    let read = parameters.iter().map(|parameter| read_parameter(parameter));
+    let described = parameters.iter().map(describe_parameter);
+    let read = parameters.iter().map(read_parameter);
     // Names of our own: a parameter may be called as the function is.
     let values: Vec<Ident> = (0..parameters.len())
         .map(|index| format_ident!("value_{index}", span = Span::mixed_site()))
         .collect();
     let arguments = Ident::new("arguments", Span::mixed_site());
-    let with_result = quote_spanned!(output.span()=> with_result);
-    let encode_result = quote_spanned!(output.span()=> #rt::encode_result);
-    let into_failure = quote_spanned!(output.span()=> #rt::TaskError::into_failure);
+    // Errors about the result belong to where the author wrote its type.
+    let result_rt = at(output.span(), &rt);
+    let result_type = quote_spanned! {output.span()=>
+        #result_rt::ReturnType::<#output>::new().of_result()
+    };
+    let settle = quote_spanned! {output.span()=>
+        match returned.split() {
+            ::core::result::Result::Ok(result) => #rt::encode_result(&result),
+            ::core::result::Result::Err(error) => {
+                ::core::result::Result::Err(#rt::TaskError::into_failure(error))
+            }
+        }
+    };
 
     quote! {
         #function
@@ -46,32 +56,25 @@ pub(crate) fn task(task: Task) -> TokenStream {
             use #rt::{PlainOutput as _, PlainType as _};
 
             impl #rt::Task for #ident {
-                const NAME: &'static str = #name;
-
-                fn describe() -> #rt::TaskDescriptor {
-                    let mut parameters = #rt::Parameters::new();
-                    #(#described)*
-                    #rt::Descriptor::new(#name, #doc, parameters)
-                        .#with_result(#rt::ReturnType::<#output>::new().of_result())
-                }
-
-                fn run(
-                    #arguments: &[::core::primitive::u8],
-                ) -> ::core::result::Result<::std::vec::Vec<::core::primitive::u8>, #krate::Failure> {
-                    let mut #arguments = #rt::Arguments::read(#arguments, &[#(#names),*]);
-                    #(let #values = #arguments.#read;)*
-                    let (true, #(::core::option::Option::Some(#values),)*) =
-                        (#arguments.are_sound(), #(#values,)*)
-                    else {
-                        return ::core::result::Result::Err(#arguments.into_failure());
-                    };
-                    match #rt::Returned(#ident(#(#values),*)).split() {
-                        ::core::result::Result::Ok(result) => #encode_result(&result),
-                        ::core::result::Result::Err(error) => {
-                            ::core::result::Result::Err(#into_failure(error))
-                        }
-                    }
-                }
+                const ENTRY: #rt::Entry = #rt::Entry::new(
+                    #name,
+                    || {
+                        let mut parameters = #rt::Parameters::new();
+                        #(#described)*
+                        #rt::Descriptor::new(#name, #doc, parameters).with_result(#result_type)
+                    },
+                    |#arguments| {
+                        let mut #arguments = #rt::Arguments::read(#arguments, &[#(#names),*]);
+                        #(let #values = #arguments.#read;)*
+                        let (true, #(::core::option::Option::Some(#values),)*) =
+                            (#arguments.are_sound(), #(#values,)*)
+                        else {
+                            return ::core::result::Result::Err(#arguments.into_failure());
+                        };
+                        let returned = #rt::Returned(#ident(#(#values),*));
+                        #settle
+                    },
+                );
             }
         };
     }
@@ -126,6 +129,15 @@ fn doc_text(doc: &[Doc]) -> TokenStream {
     quote!(::core::concat!(#(#lines),*))
 }
 
+/// The same tokens, for an error at `span`: an expression lies where its first token does.
+fn at(span: Span, tokens: &TokenStream) -> TokenStream {
+    let moved = tokens.clone().into_iter().map(|mut token| {
+        token.set_span(span);
+        token
+    });
+    moved.collect()
+}
+
 /// A type or a path as an author would write it: tokens put spaces everywhere.
 pub(crate) fn type_name(ty: impl ToTokens) -> String {
     let spaced = ty.to_token_stream().to_string();
@@ -149,21 +161,21 @@ pub(crate) fn export(export: &Export) -> TokenStream {
     let rt = quote!(#krate::__rt);
     let functions: Vec<&Ident> =
         tasks.iter().filter_map(|task| task.segments.last()).map(|last| &last.ident).collect();
-    let aliases: Vec<Ident> = (0..tasks.len()).map(|index| format_ident!("task_{index}")).collect();
+    // Errors about a task belong to its place in the list.
+    let aliases: Vec<Ident> = tasks
+        .iter()
+        .enumerate()
+        .map(|(index, task)| format_ident!("task_{index}", span = task.span()))
+        .collect();
     let modules: Vec<Ident> = (0..tasks.len()).map(|index| format_ident!("of_{index}")).collect();
-    let checks = tasks.iter().enumerate().map(|(index, task)| {
-        let (alias, before) = (&aliases[index], &aliases[..index]);
-        quote_spanned! {task.span()=>
-            const _: () = #rt::assert_new_name(
-                <#alias as #rt::Task>::NAME,
-                &[#(<#before as #rt::Task>::NAME),*],
-            );
+    let entries =
+        aliases.iter().map(|alias| quote_spanned!(alias.span()=> <#alias as #rt::Task>::ENTRY));
+    let checks = aliases.iter().enumerate().map(|(index, alias)| {
+        let check_rt = at(alias.span(), &rt);
+        quote_spanned! {alias.span()=>
+            const _: () = #check_rt::assert_new_name(<Component as #rt::Component>::TASKS, #index);
         }
     });
-    let entries = aliases
-        .iter()
-        .zip(tasks)
-        .map(|(alias, task)| quote_spanned!(task.span()=> #rt::Entry::of::<#alias>()));
 
     quote! {
         #[allow(

@@ -128,27 +128,42 @@ struct Options {
 }
 
 fn options(attribute: TokenStream, faults: &mut Faults) -> Options {
+    const KEYS: &str = "use `name = \"…\"` or `crate = path`";
+
     let mut options = Options::default();
-    let parser = syn::meta::parser(|meta| {
-        if meta.path.is_ident("name") {
-            let name: LitStr = meta.value()?.parse()?;
-            if options.name.replace(name).is_some() {
-                return Err(meta.error("`name` is given twice: a task has one name"));
+    let read = |input: ParseStream<'_>| {
+        while !input.is_empty() {
+            let Ok(key) = input.call(Ident::parse_any) else {
+                return Err(input.error(format!("`#[task]` takes keys with values: {KEYS}")));
+            };
+            match key.to_string().as_str() {
+                "name" => {
+                    input.parse::<Token![=]>()?;
+                    let name = input.parse::<LitStr>().map_err(|error| {
+                        Error::new(error.span(), "write the name in quotes: `name = \"…\"`")
+                    })?;
+                    if options.name.replace(name).is_some() {
+                        faults.at(key, "`name` is given twice: a task has one name");
+                    }
+                }
+                "crate" => {
+                    input.parse::<Token![=]>()?;
+                    if options.krate.replace(Path::parse_mod_style(input)?).is_some() {
+                        faults.at(key, "`crate` is given twice: leave one out");
+                    }
+                }
+                other => {
+                    let message = format!("`#[task]` knows no `{other}`: {KEYS}");
+                    return Err(Error::new(key.span(), message));
+                }
             }
-            Ok(())
-        } else if meta.path.is_ident("crate") {
-            let krate = Path::parse_mod_style(meta.value()?)?;
-            if options.krate.replace(krate).is_some() {
-                return Err(meta.error("`crate` is given twice"));
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
             }
-            Ok(())
-        } else {
-            let key = meta.path.to_token_stream();
-            Err(meta
-                .error(format!("`#[task]` knows no `{key}`: use `name = \"…\"` or `crate = path`")))
         }
-    });
-    if let Err(error) = parser.parse2(attribute) {
+        Ok(())
+    };
+    if let Err(error) = read.parse2(attribute) {
         faults.push(error);
     }
     options
@@ -295,7 +310,7 @@ pub(crate) fn export(tokens: TokenStream) -> syn::Result<Export> {
             "`export!` needs at least one task: `export!(thumbnail)`",
         ));
     }
-    let names: Vec<_> = tasks.iter().map(|task| type_name(task)).collect();
+    let names: Vec<_> = tasks.iter().map(type_name).collect();
     for (index, (task, name)) in tasks.iter().zip(&names).enumerate() {
         if names[..index].contains(name) {
             faults.at(task, format!("`{name}` is exported twice: leave one out"));

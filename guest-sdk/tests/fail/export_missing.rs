@@ -1,0 +1,3 @@
+sandmill_guest::export!(missing);
+
+fn main() {}
