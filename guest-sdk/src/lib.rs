@@ -88,6 +88,11 @@ pub use failure::Failure;
 pub use sandmill_guest_macros::{export, task};
 pub use {schemars, serde};
 
+/// The quick start of the crate's page, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// What generated code names. Not for authors, and free to change with any release.
 #[doc(hidden)]
 pub mod __rt {
