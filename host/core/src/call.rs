@@ -20,6 +20,9 @@ pub struct Call {
     pub map_index: Option<u64>,
     /// Everything that the calls of a map have in common.
     pub options: Arc<CallOptions>,
+    /// Why this call cannot be made, where whoever made it found its arguments do not fit: its run
+    /// ends as `refused`, in its place among the others of a map.
+    pub refusal: Option<Arc<str>>,
 }
 
 impl Call {
@@ -32,7 +35,15 @@ impl Call {
             arguments,
             map_index: None,
             options: Arc::default(),
+            refusal: None,
         }
+    }
+
+    /// The same call, to be refused for this reason.
+    #[must_use]
+    pub fn refused(mut self, why: impl Into<Arc<str>>) -> Self {
+        self.refusal = Some(why.into());
+        self
     }
 
     /// The same call with these options.

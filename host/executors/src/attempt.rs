@@ -11,6 +11,10 @@ const FIRST: u32 = 1;
 
 /// Runs `call` on this thread and ends its run, unless the run was cancelled while it waited.
 pub(crate) fn run(invoker: &dyn Invoker, call: &Call, promise: Promise) {
+    if let Some(why) = &call.refusal {
+        promise.finish(Report::unstarted(End::new(EndKind::Refused, &**why)));
+        return;
+    }
     if !promise.start() {
         return;
     }

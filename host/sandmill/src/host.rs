@@ -1,0 +1,235 @@
+//! A host: a sandbox and an executor over it, opened together.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sandmill_core::{
+    Call, CallOptions, Clock, Component, ComponentInfo, Events, Executor, FutureList, Grants,
+    Invoker, Limits, MapOptions, Observer, StartContext, TaskFuture,
+};
+use sandmill_executors::{InlineExecutor, PoolConfig, PoolExecutor};
+use sandmill_sandbox::{CacheConfig, Sandbox, SandboxConfig};
+
+use crate::{HostError, Task, load_component};
+
+/// Which executor a host has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ExecutorKind {
+    /// The caller's thread, one run at a time, in order.
+    Inline,
+    /// Slots of its own, by default one a core.
+    #[default]
+    Pool,
+}
+
+type MakeExecutor = Box<dyn FnOnce(Arc<dyn Invoker>) -> Arc<dyn Executor>>;
+
+/// Sets up a [`Host`].
+#[derive(Default)]
+pub struct HostBuilder {
+    kind: ExecutorKind,
+    pool: PoolConfig,
+    custom: Option<MakeExecutor>,
+    cache: Option<CacheConfig>,
+    sandbox: SandboxConfig,
+    options: CallOptions,
+    observers: Vec<Arc<dyn Observer>>,
+}
+
+impl HostBuilder {
+    /// Which executor the host has. Default: a pool.
+    #[must_use]
+    pub const fn executor(mut self, kind: ExecutorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// An executor of your own: it gets the sandbox as an invoker.
+    #[must_use]
+    pub fn custom_executor(
+        mut self,
+        make: impl FnOnce(Arc<dyn Invoker>) -> Arc<dyn Executor> + 'static,
+    ) -> Self {
+        self.custom = Some(Box::new(make));
+        self
+    }
+
+    /// How many runs go on at a time. Default: one a core.
+    #[must_use]
+    pub const fn slots(mut self, slots: usize) -> Self {
+        self.pool.slots = slots;
+        self
+    }
+
+    /// How many submitted calls may wait for a slot (see [`PoolConfig::queue`]).
+    #[must_use]
+    pub const fn queue(mut self, queue: usize) -> Self {
+        self.pool.queue = queue;
+        self
+    }
+
+    /// Keeps compiled code in this directory, so that a component is compiled once for all
+    /// processes. Default: not at all.
+    #[must_use]
+    pub fn cache_dir(mut self, directory: impl AsRef<Path>) -> Self {
+        self.cache = Some(CacheConfig::Dir(directory.as_ref().to_owned()));
+        self
+    }
+
+    /// What every call may use unless it says otherwise.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.options.limits = limits;
+        self
+    }
+
+    /// What every call may reach unless it says otherwise. Default: nothing.
+    #[must_use]
+    pub fn grants(mut self, grants: Grants) -> Self {
+        self.options.grants = grants;
+        self
+    }
+
+    /// Is told of every event of every run.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observers.push(observer);
+        self
+    }
+
+    /// Opens the host.
+    ///
+    /// # Errors
+    /// When the sandbox cannot be built or the executor not be opened.
+    pub fn build(self) -> Result<Host, HostError> {
+        let mut config = self.sandbox;
+        if let Some(cache) = self.cache {
+            config.cache = cache;
+        }
+        config.slots = match self.kind {
+            ExecutorKind::Inline => 1,
+            ExecutorKind::Pool => self.pool.slots.max(1),
+        };
+        let sandbox = Sandbox::new(config)?;
+        let invoker: Arc<dyn Invoker> = Arc::new(sandbox.clone());
+        let executor: Arc<dyn Executor> = match (self.custom, self.kind) {
+            (Some(make), _) => make(invoker),
+            (None, ExecutorKind::Inline) => Arc::new(InlineExecutor::new(invoker)),
+            (None, ExecutorKind::Pool) => Arc::new(PoolExecutor::new(invoker, self.pool)),
+        };
+        let events = Events::new(Clock::system());
+        self.observers.into_iter().for_each(|observer| events.observe(observer));
+        let context = StartContext { events: events.clone() };
+        futures::executor::block_on(executor.start(context))?;
+        Ok(Host { sandbox, executor, events, options: Arc::new(self.options) })
+    }
+}
+
+/// An open host. When it is dropped, what is under way is cancelled; [`Host::close`] lets it
+/// finish.
+pub struct Host {
+    sandbox: Sandbox,
+    executor: Arc<dyn Executor>,
+    events: Events,
+    options: Arc<CallOptions>,
+}
+
+impl Host {
+    /// A host with a pool of one slot a core, and nothing granted.
+    ///
+    /// # Errors
+    /// See [`HostBuilder::build`].
+    pub fn new() -> Result<Self, HostError> {
+        Self::builder().build()
+    }
+
+    /// Sets up a host.
+    #[must_use]
+    pub fn builder() -> HostBuilder {
+        HostBuilder::default()
+    }
+
+    /// Reads a component from a file (see [`load_component`]).
+    ///
+    /// # Errors
+    /// When the file cannot be read or is too large.
+    pub fn load(&self, path: impl AsRef<Path>) -> Result<Component, HostError> {
+        load_component(path)
+    }
+
+    /// Checks and compiles a component, unless that was done before, and says what is in it.
+    ///
+    /// # Errors
+    /// [`HostError::Component`] when it is not one that this host can run.
+    pub fn inspect(&self, component: &Component) -> Result<Arc<ComponentInfo>, HostError> {
+        self.sandbox.prepare(component).map_err(|end| HostError::Component {
+            origin: component.origin().to_owned(),
+            why: end.message,
+        })
+    }
+
+    /// A task of a component.
+    ///
+    /// # Errors
+    /// When the component cannot be run, or has no such task.
+    pub fn task(&self, component: &Component, name: &str) -> Result<Task, HostError> {
+        let info = self.inspect(component)?;
+        if info.task(name).is_none() {
+            return Err(HostError::UnknownTask {
+                origin: component.origin().to_owned(),
+                task: name.to_owned(),
+                known: info.tasks.iter().map(|task| task.name.clone()).collect(),
+            });
+        }
+        Ok(Task::new(&self.executor, component, name, &self.options))
+    }
+
+    /// Accepts a call (see [`Executor::submit`]).
+    pub fn submit(&self, call: Call) -> TaskFuture {
+        self.executor.submit(call)
+    }
+
+    /// Accepts many calls (see [`Executor::map`]).
+    pub fn map(
+        &self,
+        calls: impl Iterator<Item = Call> + Send + 'static,
+        options: MapOptions,
+    ) -> FutureList {
+        self.executor.map(Box::new(calls), options)
+    }
+
+    /// What a call may use and reach unless it says otherwise.
+    #[must_use]
+    pub fn options(&self) -> &Arc<CallOptions> {
+        &self.options
+    }
+
+    /// The executor.
+    #[must_use]
+    pub fn executor(&self) -> &Arc<dyn Executor> {
+        &self.executor
+    }
+
+    /// Where the events of all runs come through.
+    #[must_use]
+    pub const fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// The sandbox.
+    #[must_use]
+    pub const fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    /// Lets everything that was accepted finish, and closes the host.
+    pub fn close(self) {
+        futures::executor::block_on(self.executor.shutdown());
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.executor.abort();
+    }
+}
