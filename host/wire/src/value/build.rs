@@ -119,6 +119,18 @@ impl Value {
         Ok(Self::trusted(Bytes::from(out), shape))
     }
 
+    /// A map of the given entries, whose keys may be any values, within the default [`Bounds`].
+    ///
+    /// # Errors
+    /// If a key comes twice or is a key within a key, or the map breaks a limit.
+    pub fn map_from_entries(entries: &[(Self, Self)]) -> Result<Self, ValueError> {
+        let mut map = MapBuilder::new();
+        for (key, value) in entries {
+            map.push_entry(key, value);
+        }
+        map.finish()
+    }
+
     /// An array of the given elements, within the default [`Bounds`].
     ///
     /// # Errors
