@@ -8,15 +8,26 @@ use super::error::ValueError;
 use super::keys::{Keys, MapKey, refuse_duplicates};
 use super::reader::{Token, token};
 
+/// Entries up to which a map may take the short way.
+const FLAT: usize = 8;
+
 /// Checks that `bytes` are exactly one value within `bounds`, and says how large it is.
 pub(crate) fn check(bytes: &[u8], bounds: &Bounds) -> Result<Shape, ValueError> {
     if bytes.len() > bounds.max_bytes {
         return Err(ValueError::TooLarge { size: bytes.len(), limit: bounds.max_bytes });
     }
     let (first, end) = token(bytes, 0)?;
-    // Scalars, the commonest results, need none of the walk's bookkeeping.
-    if matches!(first, Token::Array(_) | Token::Map(_)) {
-        return walk(bytes, bounds, false);
+    // Scalars and small flat maps, the commonest results and arguments, need none of the walk's
+    // bookkeeping. Whatever is wrong with a map, the walk finds it again and says it.
+    match first {
+        Token::Map(count) => {
+            if let Some(shape) = flat_map(bytes, end, count, bounds) {
+                return Ok(shape);
+            }
+            return walk(bytes, bounds, false);
+        }
+        Token::Array(_) => return walk(bytes, bounds, false),
+        _ => {}
     }
     if bounds.max_nodes == 0 {
         return Err(ValueError::TooManyNodes { offset: 0, limit: 0 });
@@ -24,6 +35,33 @@ pub(crate) fn check(bytes: &[u8], bounds: &Bounds) -> Result<Shape, ValueError> 
     utf8(first, 0)?;
     ended(bytes, end)?;
     Ok(Shape::SCALAR)
+}
+
+/// Accepts a map of at most [`FLAT`] scalars under distinct names, at the end of `bytes`.
+fn flat_map(bytes: &[u8], mut at: usize, count: u32, bounds: &Bounds) -> Option<Shape> {
+    let count = usize::try_from(count).ok().filter(|count| *count <= FLAT)?;
+    let shape = Shape { depth: 1, nodes: 1 + 2 * count };
+    if shape.nodes > bounds.max_nodes || bounds.depth() < shape.depth {
+        return None;
+    }
+    let mut names: [&[u8]; FLAT] = [&[]; FLAT];
+    for n in 0..count {
+        let (name, value_at) = token(bytes, at).ok()?;
+        let Token::Str(text) = name else { return None };
+        utf8(name, at).ok()?;
+        let (seen, rest) = names.split_at_mut_checked(n)?;
+        if seen.contains(&text) {
+            return None;
+        }
+        *rest.first_mut()? = text;
+        let (value, next) = token(bytes, value_at).ok()?;
+        if matches!(value, Token::Array(_) | Token::Map(_)) {
+            return None;
+        }
+        utf8(value, value_at).ok()?;
+        at = next;
+    }
+    (at == bytes.len()).then_some(shape)
 }
 
 /// Checks that a value, checked already, may be a map's key.
@@ -112,9 +150,10 @@ fn walk(bytes: &[u8], bounds: &Bounds, mut inside_key: bool) -> Result<Shape, Va
     }
 }
 
+#[inline]
 fn utf8(token: Token<'_>, offset: usize) -> Result<(), ValueError> {
     match token {
-        Token::Str(text) if std::str::from_utf8(text).is_err() => {
+        Token::Str(text) if !text.is_ascii() && std::str::from_utf8(text).is_err() => {
             Err(ValueError::InvalidUtf8 { offset })
         }
         _ => Ok(()),

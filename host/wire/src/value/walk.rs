@@ -53,7 +53,7 @@ impl Value {
         for _ in 0..count {
             let (name, name_end) = token(bytes, at).ok()?;
             if name == Token::Str(key.as_bytes()) {
-                return Slices { parent: self.clone(), at: name_end, left: 1 }.take();
+                return slice(self, name_end).map(|(value, _)| value);
             }
             let (key_end, _) = skip(bytes, at).ok()?;
             (at, _) = skip(bytes, key_end).ok()?;
@@ -72,7 +72,7 @@ impl Value {
         for _ in 0..index {
             (at, _) = skip(bytes, at).ok()?;
         }
-        Slices { parent: self.clone(), at, left: 1 }.take()
+        slice(self, at).map(|(value, _)| value)
     }
 
     /// The text of a string; `None` for other kinds.
@@ -99,18 +99,24 @@ impl Slices {
     }
 
     fn take(&mut self) -> Option<Value> {
-        let bytes: &Bytes = self.parent.shared();
-        let (end, nodes) = skip(bytes, self.at).ok()?;
-        let slice = bytes.slice(self.at..end);
+        let (value, end) = slice(&self.parent, self.at)?;
         self.at = end;
-        // A container with children has at least two nodes; `[]` and scalars are told by a byte.
-        let depth = match slice.first().and_then(|first| Kind::of(*first)) {
-            Some(Kind::Array | Kind::Map) if nodes == 1 => 1,
-            Some(Kind::Array | Kind::Map) => self.parent.shape().depth.saturating_sub(1),
-            _ => 0,
-        };
-        Some(Value::trusted(slice, Shape { depth, nodes }))
+        Some(value)
     }
+}
+
+/// The value inside `parent` that begins at `at`, and where it ends.
+fn slice(parent: &Value, at: usize) -> Option<(Value, usize)> {
+    let bytes: &Bytes = parent.shared();
+    let (end, nodes) = skip(bytes, at).ok()?;
+    let slice = bytes.slice(at..end);
+    // A container with children has at least two nodes; `[]` and scalars are told by a byte.
+    let depth = match slice.first().and_then(|first| Kind::of(*first)) {
+        Some(Kind::Array | Kind::Map) if nodes == 1 => 1,
+        Some(Kind::Array | Kind::Map) => parent.shape().depth.saturating_sub(1),
+        _ => 0,
+    };
+    Some((Value::trusted(slice, Shape { depth, nodes }), end))
 }
 
 /// The elements of an array; see [`Value::elements`].
