@@ -118,6 +118,8 @@ impl State {
                 EndKind::OutputTooLarge => (StateType::Failed, "OutputTooLarge"),
                 EndKind::InvalidResult => (StateType::Failed, "InvalidResult"),
                 EndKind::Refused => (StateType::Failed, "Refused"),
+                // The name is that of Prefect 0.x (`prefect.engine.state.TriggerFailed`).
+                EndKind::UpstreamFailed => (StateType::Failed, "TriggerFailed"),
                 EndKind::Cancelled => (StateType::Cancelled, "Cancelled"),
                 EndKind::HostLost => (StateType::Crashed, "HostLost"),
                 // `HostError` and any kind that a later version adds.

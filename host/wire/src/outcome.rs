@@ -112,6 +112,8 @@ pub enum EndKind {
     HostLost,
     /// The run was not started: the component, the task, the arguments or the grants do not fit.
     Refused,
+    /// The run was not started: a run that it depends on did not complete.
+    UpstreamFailed,
     /// The host itself failed in the middle of the run. A fault of Sandmill or of the machine.
     HostError,
 }
@@ -130,6 +132,7 @@ impl EndKind {
             Self::Cancelled => "cancelled",
             Self::HostLost => "host-lost",
             Self::Refused => "refused",
+            Self::UpstreamFailed => "upstream-failed",
             Self::HostError => "host-error",
         }
     }
@@ -146,7 +149,8 @@ impl EndKind {
             | Self::OutputTooLarge
             | Self::InvalidResult
             | Self::Cancelled
-            | Self::Refused => false,
+            | Self::Refused
+            | Self::UpstreamFailed => false,
         }
     }
 }
