@@ -1,0 +1,3 @@
+//! A file that lies loose belongs to no crate.
+
+fn main() {}
