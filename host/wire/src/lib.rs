@@ -11,4 +11,6 @@ pub mod value;
 pub use failure::Failure;
 pub use ids::{Digest, ParseIdError, RunId};
 pub use outcome::{End, EndKind, Outcome, TrapKind};
-pub use value::Value;
+pub use value::{
+    ArgumentTemplate, Bounds, Elements, Entries, JsonError, Kind, MapBuilder, Value, ValueError,
+};
