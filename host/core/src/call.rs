@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sandmill_wire::{RunId, Value};
 
-use crate::{Component, Grants, Limits};
+use crate::{CancelToken, Component, Grants, Limits};
 
 /// A task and its arguments. Cheap to clone; the calls of a map share all but arguments and index.
 #[derive(Debug, Clone)]
@@ -96,4 +96,7 @@ pub struct CallOptions {
     pub tags: BTreeSet<String>,
     /// Whether the run goes on when nobody holds its future any more. By default it is cancelled.
     pub detach: bool,
+    /// Cancels the run when it is cancelled itself, also a run that goes on inside of `submit`:
+    /// the flow's, for the runs of its tasks.
+    pub cancel: Option<CancelToken>,
 }

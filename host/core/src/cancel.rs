@@ -1,6 +1,6 @@
 //! Asking a run to stop.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
@@ -14,7 +14,19 @@ pub struct CancelToken(Arc<Inner>);
 struct Inner {
     cancelled: AtomicBool,
     wakers: Mutex<Vec<Waker>>,
+    children: Mutex<Children>,
 }
+
+/// Tokens that are cancelled with this one.
+#[derive(Default)]
+struct Children {
+    tokens: Vec<Weak<Inner>>,
+    /// How many there may be before those that are gone are taken out.
+    sweep_at: usize,
+}
+
+/// Least number of children at which those that are gone are looked for.
+const SWEEP_AT_LEAST: usize = 64;
 
 impl CancelToken {
     /// A token that nobody has used.
@@ -28,7 +40,31 @@ impl CancelToken {
         let first = !self.0.cancelled.swap(true, Ordering::SeqCst);
         let wakers = std::mem::take(&mut *self.0.wakers.lock());
         wakers.into_iter().for_each(Waker::wake);
+        let children = std::mem::take(&mut self.0.children.lock().tokens);
+        for child in children.iter().filter_map(Weak::upgrade) {
+            Self(child).cancel();
+        }
         first
+    }
+
+    /// A token that is cancelled with this one, and that can be cancelled alone.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        let child = Self::new();
+        {
+            let mut children = self.0.children.lock();
+            // The calls of a long map come and go; only those that live still are remembered.
+            if children.tokens.len() >= children.sweep_at {
+                children.tokens.retain(|token| token.strong_count() > 0);
+                children.sweep_at = SWEEP_AT_LEAST.max(2 * children.tokens.len());
+            }
+            children.tokens.push(Arc::downgrade(&child.0));
+        }
+        // A cancel that came before the push has not seen the child.
+        if self.is_cancelled() {
+            child.cancel();
+        }
+        child
     }
 
     /// Whether the run was asked to stop.
@@ -52,8 +88,42 @@ impl CancelToken {
     }
 }
 
+/// Two tokens are equal when they are the same request.
+impl PartialEq for CancelToken {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for CancelToken {}
+
 impl std::fmt::Debug for CancelToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "CancelToken({})", self.is_cancelled())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_are_cancelled_with_their_parent_and_alone() {
+        let parent = CancelToken::new();
+        let (alone, with) = (parent.child(), parent.child());
+        assert!(alone.cancel());
+        assert!(alone.is_cancelled() && !parent.is_cancelled() && !with.is_cancelled());
+        assert!(parent.cancel());
+        assert!(with.is_cancelled() && parent.child().is_cancelled());
+    }
+
+    #[test]
+    fn children_that_are_gone_are_forgotten() {
+        let parent = CancelToken::new();
+        let kept: Vec<CancelToken> = (0..10).map(|_| parent.child()).collect();
+        (0..100_000).for_each(|_| drop(parent.child()));
+        assert!(parent.0.children.lock().tokens.len() <= 2 * SWEEP_AT_LEAST);
+        parent.cancel();
+        assert!(kept.iter().all(CancelToken::is_cancelled));
     }
 }

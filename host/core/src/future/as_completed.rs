@@ -182,10 +182,11 @@ impl AsCompleted {
     pub fn into_stream(
         mut self,
     ) -> impl Stream<Item = Result<TaskFuture, WaitTimeout>> + Unpin + Send {
-        poll_fn(move |context| self.poll_item(context))
+        poll_fn(move |context| self.poll_completed(context))
     }
 
-    fn poll_item(
+    /// One step of async code that adds to the group between two waits.
+    pub fn poll_completed(
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<TaskFuture, WaitTimeout>>> {

@@ -33,27 +33,34 @@ impl Promise {
             parent: call.options.parent,
             component: Some(call.component.digest()),
         };
-        Self::make(id, submitted, call.options.detach, events)
+        let cancel = call.options.cancel.as_ref().map(CancelToken::child).unwrap_or_default();
+        Self::make(id, submitted, call.options.detach, cancel, events)
     }
 
     /// A run that is not a call's but has calls below it: the run of a flow.
     #[must_use]
     pub fn of_flow(id: RunId, name: &str, events: &Events) -> (Self, TaskFuture) {
-        Self::make(id, named(name), false, events)
+        Self::make(id, named(name), false, CancelToken::new(), events)
     }
 
     /// A run that has ended before it started, and that stands for calls that were never made.
     pub(super) fn broken(name: &str, end: End, events: &Events) -> TaskFuture {
-        let (promise, future) = Self::make(RunId::new(), named(name), false, events);
+        let (promise, future) = Self::make(RunId::new(), named(name), false, CancelToken::new(), events);
         promise.finish(Report::unstarted(end));
         future
     }
 
-    fn make(id: RunId, submitted: Submitted, detach: bool, events: &Events) -> (Self, TaskFuture) {
+    fn make(
+        id: RunId,
+        submitted: Submitted,
+        detach: bool,
+        cancel: CancelToken,
+        events: &Events,
+    ) -> (Self, TaskFuture) {
         let name = Arc::clone(&submitted.name);
         let index = submitted.map_index;
         events.emit(id, || EventKind::Submitted(submitted));
-        let shared = Arc::new(Shared::new(id, name, index, detach, events.clone()));
+        let shared = Arc::new(Shared::new(id, name, index, detach, cancel, events.clone()));
         events.emit(id, || EventKind::State(shared.state()));
         (Self { shared: Arc::clone(&shared), feed: None }, TaskFuture { shared })
     }

@@ -41,6 +41,7 @@ impl Shared {
         name: Arc<str>,
         map_index: Option<u64>,
         detached: bool,
+        cancel: CancelToken,
         events: Events,
     ) -> Self {
         let state = State::pending(events.clock().now());
@@ -48,7 +49,7 @@ impl Shared {
             id,
             name,
             map_index,
-            cancel: CancelToken::new(),
+            cancel,
             events,
             handles: AtomicUsize::new(1),
             detached: AtomicBool::new(detached),
@@ -76,9 +77,14 @@ impl Shared {
     }
 
     /// Takes the run from pending to running; false when it has ended already.
-    pub(super) fn start(&self) -> bool {
+    pub(super) fn start(self: &Arc<Self>) -> bool {
         let mut cell = self.cell.lock();
         if cell.report.is_some() {
+            return false;
+        }
+        // Cancelled with what it is part of, and not through a handle of its own.
+        if self.cancel.is_cancelled() {
+            self.finish_locked(cell, Report::unstarted(cancelled_early()));
             return false;
         }
         self.enter(&mut cell, State::running(self.events.clock().now()));
@@ -115,7 +121,7 @@ impl Shared {
     /// Asks the run to stop. One that waits for a slot ends at once; one that runs is told.
     pub(super) fn cancel(self: &Arc<Self>) {
         let mut cell = self.cell.lock();
-        if cell.report.is_some() || self.cancel.is_cancelled() {
+        if cell.report.is_some() || cell.state.kind == StateType::Cancelling {
             return;
         }
         if cell.state.kind == StateType::Running {
@@ -125,8 +131,7 @@ impl Shared {
         } else {
             self.cancel.cancel();
             // Still under the lock: a slot must not start the run in between.
-            let end = End::new(EndKind::Cancelled, "cancelled before it started");
-            self.finish_locked(cell, Report::unstarted(end));
+            self.finish_locked(cell, Report::unstarted(cancelled_early()));
         }
     }
 
@@ -201,4 +206,8 @@ impl Shared {
             self.cancel();
         }
     }
+}
+
+fn cancelled_early() -> End {
+    End::new(EndKind::Cancelled, "cancelled before it started")
 }
