@@ -1,1 +1,45 @@
-//! Under way.
+//! Flows: files that name tasks and what goes from one to the next. Read, checked as a whole
+//! before anything runs, planned, scheduled and run.
+//!
+//! ```text
+//! FlowFile::read(path, text)                 the file, with its faults noted
+//!     .check(&components, &given)            → Arc<Plan>, or Faults: all of them, with their places
+//! FlowRunner::new(executor, events)
+//!     .start(plan)                           → FlowRunFuture: wait, result, report, cancel, .await
+//! ```
+//!
+//! The schedule ([`Schedule`]) is a plain function of a plan and of what has ended, so that
+//! something other than the runner can drive it too. Nothing here knows of Wasm: components are
+//! loaded by a [`ComponentSource`], and runs are an executor's.
+#![forbid(unsafe_code)]
+
+mod argument;
+mod check;
+mod fault;
+mod file;
+mod flow_future;
+mod graph;
+mod literal;
+mod parameter;
+mod plan;
+mod reference;
+mod runner;
+mod schedule;
+mod summary;
+
+pub use argument::{Argument, Located, Operand, Zip};
+pub use check::{ComponentSource, Given};
+pub use fault::{Fault, Faults, MAX_FAULTS, Place, Source};
+pub use file::{
+    Build, ComponentSpec, DirSpec, FlowFile, GrantSpec, MAX_ARGUMENTS, MAX_COMPONENTS,
+    MAX_FILE_BYTES, MAX_NAME_LENGTH, MAX_PARAMETERS, MAX_TASKS, Setting, TagError, TaskSpec,
+    resource_of_tag,
+};
+pub use flow_future::FlowRunFuture;
+pub use literal::Literal;
+pub use parameter::{ParameterSpec, ParameterType};
+pub use plan::{Node, NodeId, Plan, PlannedComponent};
+pub use reference::{MAX_PATH_STEPS, Reference, Root};
+pub use runner::{FlowRunner, QUEUED_AT_LEAST, QUEUED_PER_SLOT};
+pub use schedule::{Blame, Cause, Conclusion, Ended, Schedule, Step};
+pub use summary::{FailedRun, FlowReport, MAX_FAILED_LISTED, StageReport};

@@ -1,0 +1,141 @@
+//! The check of a whole flow file: everything that can be wrong with it is noted before it is
+//! refused.
+
+use std::sync::Arc;
+
+use sandmill_core::{CallOptions, Grants, LimitOverrides, Limits};
+
+use super::edges::{self, Edges};
+use super::given::{ComponentSource, Given};
+use super::grants;
+use super::names::Names;
+use crate::fault::Faults;
+use crate::file::FlowFile;
+use crate::graph::{self, Shape};
+use crate::plan::{Node, Plan, PlannedComponent, Target};
+
+impl FlowFile {
+    /// Checks the file as a whole and makes a plan of it. Loads the components; runs no task.
+    ///
+    /// # Errors
+    /// Everything that is wrong: with the file itself, with how its parts fit together, with its
+    /// components, and with what it was given.
+    pub fn check(
+        &self,
+        components: &dyn ComponentSource,
+        given: &Given,
+    ) -> Result<Arc<Plan>, Faults> {
+        let mut names = Names::new(self, components, given);
+        let flow_grants = grants::resolve(&mut names, &self.grants);
+        let mut nodes = Vec::with_capacity(self.tasks.len());
+        let mut upstream = Vec::with_capacity(self.tasks.len());
+        for position in 0..self.tasks.len() {
+            let edges = edges::check(&mut names, position);
+            upstream.push(edges.upstream());
+            nodes.push(node(&mut names, position, edges, &flow_grants, &given.limits));
+        }
+        let depths = depths(&mut names, &upstream);
+        let result = result(&mut names);
+        let faults = Faults::new(self.source.path(), names.faults);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        // Without faults every task could be made a node.
+        let mut nodes: Vec<Node> = nodes.into_iter().flatten().collect();
+        for (position, depth) in depths.into_iter().enumerate() {
+            nodes[position].depth = depth;
+            for above in &upstream[position] {
+                nodes[*above].dependants.push(position);
+            }
+        }
+        let planned = |(name, loaded): (&&str, &Option<super::names::Loaded>)| {
+            let component = loaded.as_ref()?.component.clone();
+            Some(PlannedComponent { name: (*name).to_owned(), component })
+        };
+        let parameters = self.parameters.iter().filter_map(|spec| {
+            let value = names.parameters.get(spec.name.value.as_str())?.clone()?;
+            Some((spec.name.value.clone(), value))
+        });
+        Ok(Arc::new(Plan {
+            name: self.name.as_str().into(),
+            description: self.description.clone(),
+            components: names.components.iter().filter_map(planned).collect(),
+            parameters: parameters.collect(),
+            nodes,
+            result,
+        }))
+    }
+}
+
+/// One task as a node of the plan. None when it has no component; that was noted.
+fn node(
+    names: &mut Names<'_>,
+    position: usize,
+    edges: Edges,
+    flow_grants: &Grants,
+    limits: &Limits,
+) -> Option<Node> {
+    let spec = &names.file.tasks[position];
+    let own = grants::resolve(names, &spec.grants);
+    let over = |base: &Limits, more: &LimitOverrides| more.over(base);
+    let component =
+        names.components.get(spec.component.value.as_str())?.as_ref()?.component.clone();
+    let name: Arc<str> = spec.name.value.as_str().into();
+    Some(Node {
+        name: Arc::clone(&name),
+        component,
+        task: spec.task.value.as_str().into(),
+        options: CallOptions {
+            name: Some(name),
+            parent: None,
+            limits: over(&over(limits, &names.file.limits), &spec.limits),
+            grants: flow_grants.clone().and(&own),
+            resources: spec.resources.clone(),
+            labels: spec.labels.clone(),
+            tags: spec.tags.clone(),
+            detach: false,
+            cancel: None,
+        },
+        inputs: edges.inputs,
+        zip: spec.zip,
+        mapped: edges::is_mapped(spec),
+        gates: edges.gates.into_iter().collect(),
+        pipes: edges.pipes.into_iter().collect(),
+        dependants: Vec::new(),
+        depth: 0,
+    })
+}
+
+/// The depths of all tasks; cycles are noted.
+fn depths(names: &mut Names<'_>, upstream: &[Vec<usize>]) -> Vec<u32> {
+    match graph::shape(upstream) {
+        Shape::Layers(depths) => depths,
+        Shape::Cycles(cycles) => {
+            for cycle in cycles {
+                let tasks = &names.file.tasks;
+                let shown: Vec<&str> = cycle
+                    .iter()
+                    .chain(cycle.first())
+                    .map(|position| tasks[*position].name.value.as_str())
+                    .collect();
+                let what = format!("these tasks wait for one another: {}", shown.join(" → "));
+                let place = cycle.first().map_or(0..0, |first| tasks[*first].name.place.clone());
+                names.fault(&place, what);
+            }
+            Vec::new()
+        }
+    }
+}
+
+/// The task whose result is the flow's.
+fn result(names: &mut Names<'_>) -> Option<Target> {
+    let reference = names.file.result.as_ref()?;
+    let Some(task) = reference.value.task() else {
+        let what = format!("`{}` is no task's result", reference.value);
+        names.hinted(&reference.place, what, "write result = \"TASK.result\"");
+        return None;
+    };
+    let node = names.task(task, &reference.place)?;
+    let path = reference.value.path.join(".");
+    Some(Target { node, path, text: reference.value.to_string().into() })
+}

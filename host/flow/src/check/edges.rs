@@ -1,0 +1,278 @@
+//! Arguments of tasks: where each value comes from, and whether it fits what takes it, as far as
+//! literals and schemas tell.
+
+use std::collections::BTreeSet;
+
+use sandmill_core::TaskDescriptor;
+use sandmill_wire::Value;
+use sandmill_wire::value::Kind;
+
+use super::names::Names;
+use super::schema::{Kinds, Schema, Step};
+use crate::argument::{Argument, Operand};
+use crate::fault::Place;
+use crate::file::TaskSpec;
+use crate::plan::{Input, List, Target};
+use crate::reference::{Reference, Root};
+
+/// What the edges of one task come to.
+#[derive(Default)]
+pub(super) struct Edges {
+    pub(super) inputs: Vec<(String, Input)>,
+    /// Tasks it waits for as a whole.
+    pub(super) gates: BTreeSet<usize>,
+    /// Mapped tasks it maps over.
+    pub(super) pipes: BTreeSet<usize>,
+}
+
+impl Edges {
+    /// All tasks it waits for.
+    pub(super) fn upstream(&self) -> Vec<usize> {
+        self.gates.union(&self.pipes).copied().collect()
+    }
+}
+
+/// Checks the arguments of one task, and what it waits for.
+pub(super) fn check(names: &mut Names<'_>, position: usize) -> Edges {
+    let spec = &names.file.tasks[position];
+    let mut edges = Edges::default();
+    let descriptor = descriptor(names, spec, true);
+    let parameters = descriptor.as_ref().and_then(|task| Schema::read(&task.parameters));
+    for (name, argument) in &spec.arguments {
+        let wanted = match parameters.as_ref().map(|schema| (schema, schema.property(&name.value)))
+        {
+            Some((_, Step::Found(wanted))) => Some(wanted),
+            Some((schema, Step::Nothing(_))) => {
+                let what = format!("`{}` takes no argument `{}`", call(spec), name.value);
+                let fault = names.file.source.fault(&name.place, what);
+                names.faults.push(fault.suggest(&name.value, schema.properties()));
+                None
+            }
+            Some((_, Step::Open)) | None => None,
+        };
+        let edge = Edge {
+            task: position,
+            what: format!("argument `{}` of `{}`", name.value, call(spec)),
+            wanted,
+            place: argument.place.clone(),
+        };
+        if let Some(input) = edge.input(names, &argument.value) {
+            match &input {
+                Input::Each(List::Of(target)) if is_mapped(&names.file.tasks[target.node]) => {
+                    edges.pipes.insert(target.node);
+                }
+                other => edges.gates.extend(other.target().map(|target| target.node)),
+            }
+            edges.inputs.push((name.value.clone(), input));
+        }
+    }
+    if let Some(schema) = &parameters {
+        for required in schema.required() {
+            if spec.arguments.iter().all(|(name, _)| name.value != required) {
+                let what = format!("`{}` needs the argument `{required}`", call(spec));
+                let fault = names.file.source.fault(&spec.name.place, what);
+                names.missing(
+                    fault.hint(format!("add arguments.{required} to task `{}`", spec.name.value)),
+                );
+            }
+        }
+    }
+    for after in &spec.after {
+        if let Some(other) = names.task(&after.value, &after.place) {
+            if other == position {
+                names.fault(&after.place, format!("task `{}` cannot wait for itself", after.value));
+            } else {
+                edges.gates.insert(other);
+            }
+        }
+    }
+    // What it waits for as a whole anyway has nothing to start early.
+    edges.pipes.retain(|pipe| !edges.gates.contains(pipe));
+    edges
+}
+
+fn call(spec: &TaskSpec) -> String {
+    format!("{}.{}", spec.component.value, spec.task.value)
+}
+
+/// What the component says of a task; `note` whether it has no such task.
+fn descriptor(names: &mut Names<'_>, spec: &TaskSpec, note: bool) -> Option<TaskDescriptor> {
+    if !note && !names.components.contains_key(spec.component.value.as_str()) {
+        return None;
+    }
+    let loaded = names.component(&spec.component)?;
+    let found = loaded.info.task(&spec.task.value).cloned();
+    if found.is_none() && note {
+        let what =
+            format!("component `{}` has no task `{}`", spec.component.value, spec.task.value);
+        let fault = names.file.source.fault(&spec.task.place, what);
+        let known = loaded.info.tasks.iter().map(|task| task.name.as_str());
+        names.faults.push(fault.suggest(&spec.task.value, known));
+    }
+    found
+}
+
+/// Whether a task runs once for each element of something.
+pub(super) fn is_mapped(spec: &TaskSpec) -> bool {
+    spec.arguments.iter().any(|(_, argument)| argument.value.is_mapped())
+}
+
+/// One argument on its way to a task.
+struct Edge {
+    task: usize,
+    what: String,
+    wanted: Option<Schema>,
+    place: Place,
+}
+
+impl Edge {
+    fn input(&self, names: &mut Names<'_>, argument: &Argument) -> Option<Input> {
+        let levels = match argument {
+            Argument::Same(_) => 0,
+            Argument::Each(_) => 1,
+            Argument::EachOfEach(_) => 2,
+        };
+        match argument.operand() {
+            Operand::Unread => None,
+            Operand::Literal(literal) => {
+                let value = names
+                    .literal(&crate::argument::Located::new(literal.clone(), self.place.clone()))?;
+                self.known(names, value, levels, None)
+            }
+            Operand::Reference(reference) => match &reference.root {
+                Root::Parameter(_) => {
+                    let value = names.parameter_at(reference, &self.place)?;
+                    self.known(names, value, levels, Some(reference))
+                }
+                Root::Task(name) => {
+                    let node = names.task(name, &self.place)?;
+                    if node == self.task {
+                        let what = format!("task `{name}` cannot take its own result");
+                        names.fault(&self.place, what);
+                        return None;
+                    }
+                    self.result(names, node, reference, levels);
+                    let path = reference.path.join(".");
+                    let target = Target { node, path, text: reference.to_string().into() };
+                    Some(match levels {
+                        0 => Input::Whole(target),
+                        1 => Input::Each(List::Of(target)),
+                        _ => Input::EachOfEach(List::Of(target)),
+                    })
+                }
+            },
+        }
+    }
+
+    /// A value that is known before anything runs.
+    fn known(
+        &self,
+        names: &mut Names<'_>,
+        value: Value,
+        levels: u8,
+        reference: Option<&Reference>,
+    ) -> Option<Input> {
+        let shown = reference.map_or_else(|| "the literal".to_owned(), |text| format!("`{text}`"));
+        if levels == 0 {
+            self.fits(names, &value, reference);
+            return Some(Input::Known(value));
+        }
+        let Ok(items) = value.elements() else {
+            names.fault(&self.place, format!("{shown} is no array, but of kind {}", value.kind()));
+            return None;
+        };
+        for item in items {
+            let fits = if levels == 1 {
+                self.fits(names, &item, reference)
+            } else if let Ok(mut inner) = item.elements() {
+                inner.all(|item| self.fits(names, &item, reference))
+            } else {
+                let what = format!(
+                    "{shown} is to be flattened, but has an element of kind {}",
+                    item.kind()
+                );
+                names.fault(&self.place, what);
+                return None;
+            };
+            // One fault says enough of a long list.
+            if !fits {
+                break;
+            }
+        }
+        let list = List::Known(value);
+        Some(if levels == 1 { Input::Each(list) } else { Input::EachOfEach(list) })
+    }
+
+    /// Whether a known value fits the parameter's schema.
+    fn fits(&self, names: &mut Names<'_>, value: &Value, reference: Option<&Reference>) -> bool {
+        let Some(wanted) = &self.wanted else { return true };
+        // What has no JSON form (bytes, infinite numbers) has no JSON Schema either.
+        let Ok(json) = value.decode::<serde_json::Value>() else { return true };
+        if holds_non_finite(value) {
+            return true;
+        }
+        let Some(problem) = wanted.problems(&json) else { return true };
+        let from = reference.map(|text| format!(" (from `{text}`)")).unwrap_or_default();
+        names.fault(&self.place, format!("{} does not fit{from}: {problem}", self.what));
+        false
+    }
+
+    /// The result of another task.
+    fn result(&self, names: &mut Names<'_>, node: usize, reference: &Reference, levels: u8) {
+        let upstream = &names.file.tasks[node];
+        let Some(descriptor) = descriptor(names, upstream, false) else { return };
+        let Some(mut schema) = Schema::read(&descriptor.result) else { return };
+        // What is mapped over is in each of a mapped task's results, else in the list of them.
+        let each = is_mapped(upstream) && levels > 0;
+        if is_mapped(upstream) && levels == 0 {
+            schema = schema.listed();
+        }
+        for step in &reference.path {
+            match schema.step(step) {
+                Step::Found(next) => schema = next,
+                Step::Open => return,
+                Step::Nothing(why) => {
+                    let fault = names
+                        .file
+                        .source
+                        .fault(&self.place, format!("`{reference}` leads nowhere: {why}"));
+                    names.faults.push(fault.suggest(step, schema.properties()));
+                    return;
+                }
+            }
+        }
+        for level in 0..levels - u8::from(each) {
+            let Some(kinds) = schema.kinds() else { return };
+            if !kinds.has(Kinds::ARRAY) {
+                let word = if levels == 1 { "map" } else { "flatten" };
+                let of = if level > 0 { "an element of " } else { "" };
+                let what = format!("`{word}` needs an array, but {of}`{reference}` is {kinds}");
+                names.fault(&self.place, what);
+                return;
+            }
+            match schema.element(None) {
+                Step::Found(next) => schema = next,
+                Step::Open | Step::Nothing(_) => return,
+            }
+        }
+        let (Some(given), Some(wanted)) =
+            (schema.kinds(), self.wanted.as_ref().and_then(Schema::kinds))
+        else {
+            return;
+        };
+        if !given.can_be(wanted) {
+            let of = if levels > 0 { "each element of " } else { "" };
+            let what = format!("{} takes {wanted}, but {of}`{reference}` is {given}", self.what);
+            names.fault(&self.place, what);
+        }
+    }
+}
+
+fn holds_non_finite(value: &Value) -> bool {
+    match value.kind() {
+        Kind::Float => value.decode::<f64>().is_ok_and(|number| !number.is_finite()),
+        Kind::Array => value.elements().into_iter().flatten().any(|item| holds_non_finite(&item)),
+        Kind::Map => value.entries().into_iter().flatten().any(|(_, item)| holds_non_finite(&item)),
+        _ => false,
+    }
+}

@@ -1,0 +1,197 @@
+//! A plan: a flow that was checked, with everything in it that does not depend on results. It
+//! never changes; where its run stands is in `schedule`.
+
+use std::sync::Arc;
+
+use sandmill_core::{CallOptions, Component, Grants, Limits};
+use sandmill_wire::Value;
+
+use crate::argument::Zip;
+
+/// A task of a plan, by its position in it.
+pub type NodeId = usize;
+
+/// A flow that was checked, ready to run any number of times.
+#[derive(Debug)]
+pub struct Plan {
+    pub(crate) name: Arc<str>,
+    pub(crate) description: Option<String>,
+    pub(crate) components: Vec<PlannedComponent>,
+    pub(crate) parameters: Vec<(String, Value)>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) result: Option<Target>,
+}
+
+/// A component of a plan.
+#[derive(Debug, Clone)]
+pub struct PlannedComponent {
+    /// The flow's name for it.
+    pub name: String,
+    /// Its bytes.
+    pub component: Component,
+}
+
+/// A task of a plan: one run, or one for each element of what it maps over.
+#[derive(Debug)]
+pub struct Node {
+    pub(crate) name: Arc<str>,
+    pub(crate) component: Component,
+    pub(crate) task: Arc<str>,
+    /// Without a parent: the run of the flow sets it.
+    pub(crate) options: CallOptions,
+    pub(crate) inputs: Vec<(String, Input)>,
+    pub(crate) zip: Zip,
+    pub(crate) mapped: bool,
+    /// What it waits for as a whole: it takes their results whole, or comes `after` them.
+    pub(crate) gates: Vec<NodeId>,
+    /// Mapped tasks that it maps over: each of its runs waits for one of theirs.
+    pub(crate) pipes: Vec<NodeId>,
+    /// What waits for it.
+    pub(crate) dependants: Vec<NodeId>,
+    pub(crate) depth: u32,
+}
+
+/// Where the value of an argument comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum Input {
+    /// It is known.
+    Known(Value),
+    /// A task's result, or the list of a mapped task's.
+    Whole(Target),
+    /// One run for each element.
+    Each(List),
+    /// One run for each element of each element.
+    EachOfEach(List),
+}
+
+/// What is mapped over.
+#[derive(Debug, Clone)]
+pub(crate) enum List {
+    /// A known array.
+    Known(Value),
+    /// A task's result, or what is in the results of a mapped task.
+    Of(Target),
+}
+
+impl Input {
+    /// The task whose result it takes.
+    pub(crate) const fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Known(_) | Self::Each(List::Known(_)) | Self::EachOfEach(List::Known(_)) => None,
+            Self::Whole(target)
+            | Self::Each(List::Of(target))
+            | Self::EachOfEach(List::Of(target)) => Some(target),
+        }
+    }
+}
+
+/// A task's result, or what is at some path in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) node: NodeId,
+    /// Fields and indices, with dots between them; empty for the result itself.
+    pub(crate) path: String,
+    /// The reference as the file writes it.
+    pub(crate) text: Arc<str>,
+}
+
+impl Plan {
+    /// The flow's name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// What the flow does.
+    #[must_use]
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
+    /// Its components.
+    #[must_use]
+    pub fn components(&self) -> &[PlannedComponent] {
+        &self.components
+    }
+
+    /// The values of its parameters, given and by default, in the order of the file.
+    #[must_use]
+    pub fn parameters(&self) -> &[(String, Value)] {
+        &self.parameters
+    }
+
+    /// Its tasks, in the order of the file. Each is one stage of the flow's run.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The names of the tasks that `node` waits for, in the order of the file.
+    pub fn depends_on(&self, node: &Node) -> impl Iterator<Item = &Arc<str>> {
+        let mut all: Vec<NodeId> = node.gates.iter().chain(&node.pipes).copied().collect();
+        all.sort_unstable();
+        all.into_iter().map(|id| &self.nodes[id].name)
+    }
+
+    /// The task whose result is the flow's.
+    #[must_use]
+    pub fn result(&self) -> Option<NodeId> {
+        self.result.as_ref().map(|target| target.node)
+    }
+}
+
+impl Node {
+    /// Its name: the stage's name in events.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The component that holds its task.
+    #[must_use]
+    pub fn component(&self) -> &Component {
+        &self.component
+    }
+
+    /// The task's name in the component.
+    #[must_use]
+    pub fn task(&self) -> &Arc<str> {
+        &self.task
+    }
+
+    /// Whether it runs once for each element of something.
+    #[must_use]
+    pub fn is_mapped(&self) -> bool {
+        self.mapped
+    }
+
+    /// The length of the longest path that leads to it.
+    #[must_use]
+    pub fn depth(&self) -> u32 {
+        self.depth
+    }
+
+    /// What each of its runs may use.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.options.limits
+    }
+
+    /// What each of its runs may reach: the flow's grants and its own.
+    #[must_use]
+    pub fn grants(&self) -> &Grants {
+        &self.options.grants
+    }
+
+    /// Everything its calls have in common.
+    #[must_use]
+    pub fn options(&self) -> &CallOptions {
+        &self.options
+    }
+
+    /// Whether nothing waits for it.
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        self.dependants.is_empty()
+    }
+}

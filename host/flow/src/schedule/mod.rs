@@ -1,0 +1,14 @@
+//! Which call of a flow comes next: a plain function of a plan and of what has ended so far. No
+//! threads, no clock, no I/O, so that a journal can drive it as well as a runner.
+
+mod blame;
+mod inputs;
+mod marks;
+#[expect(clippy::module_inception, reason = "the schedule is the one noun of the file")]
+mod schedule;
+mod stage;
+mod step;
+
+pub use blame::Blame;
+pub use schedule::Schedule;
+pub use step::{Cause, Conclusion, Ended, Step};

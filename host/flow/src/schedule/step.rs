@@ -1,0 +1,67 @@
+//! What a schedule says is next, and what it is told.
+
+use std::sync::Arc;
+
+use sandmill_wire::{Failure, Value};
+
+use super::blame::Blame;
+use crate::plan::NodeId;
+
+/// What is next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// The mapped task `node` will have this many runs. Nothing needs to be done.
+    Mapped {
+        /// The task.
+        node: NodeId,
+        /// How many runs it will have.
+        total: u64,
+    },
+    /// Make this call, and say how it ended with [`super::Schedule::on_done`].
+    Run {
+        /// The task.
+        node: NodeId,
+        /// Position in the map; none for a task that is not mapped.
+        index: Option<u64>,
+        /// The argument map.
+        arguments: Value,
+    },
+    /// This run has ended without being called. It is counted already: there is nothing to say of
+    /// it to the schedule.
+    End {
+        /// The task.
+        node: NodeId,
+        /// Position in the map; none for a task that is not mapped, or a mapped one that stands
+        /// for all its runs because how many they would be cannot be known.
+        index: Option<u64>,
+        /// Why.
+        cause: Cause,
+    },
+}
+
+/// Why a run ended without being called.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cause {
+    /// Something that it depends on did not complete.
+    Upstream(Arc<Blame>),
+    /// Its arguments could not be made of the results they come from.
+    Inputs(Failure),
+}
+
+/// How a call ended, as far as a schedule cares.
+#[derive(Debug, Clone)]
+pub enum Ended {
+    /// It returned this value.
+    Value(Value),
+    /// It did not complete.
+    Failed(Blame),
+}
+
+/// What the whole flow comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Conclusion {
+    /// It completed with this value.
+    Value(Value),
+    /// It failed.
+    Failed(Failure),
+}
