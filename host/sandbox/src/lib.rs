@@ -1,0 +1,49 @@
+//! The sandbox: runs attempts at calls in WebAssembly components, each in an instance of its own
+//! that sees its arguments, what it was granted, and nothing else. The only crate that names
+//! wasmtime. Placing runs, retrying them and recording them is for others.
+#![deny(unsafe_code)]
+
+mod bindings;
+mod block_on;
+mod clocks;
+mod compile_cache;
+mod config;
+mod context;
+mod describe;
+mod diagnosis;
+mod dirs;
+mod engine;
+mod entry;
+mod epoch;
+mod host;
+mod http;
+mod invoke;
+mod io;
+mod limiter;
+mod linker;
+mod logs;
+mod network;
+mod outcome;
+mod panic_message;
+mod precheck;
+mod prepared;
+mod private_dir;
+mod random;
+mod sandbox;
+mod stdio;
+mod stop;
+
+pub use clocks::{VIRTUAL_MONOTONIC_START, VIRTUAL_WALL_START};
+pub use compile_cache::CACHE_BYTES;
+pub use config::{CacheConfig, DEFAULT_MAX_MEMORY_BYTES, SandboxConfig, SandboxError};
+pub use describe::{DESCRIBE_TIMEOUT, MAX_DOC_BYTES, MAX_SCHEMA_BYTES, MAX_TASKS};
+pub use diagnosis::{CacheDiagnosis, Diagnosis, PoolDiagnosis};
+pub use engine::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES, MAX_WASM_STACK_BYTES};
+pub use epoch::EPOCH_TICK;
+pub use io::{MAX_POLL_LIST, MAX_RANDOM_BYTES};
+pub use logs::MAX_LOG_LINE_BYTES;
+pub use precheck::{
+    MAX_COMPONENT_BYTES, MAX_EXPORTS, MAX_FUNCTION_BYTES, MAX_IMPORTS, MAX_NESTED,
+};
+pub use prepared::PREPARED_COMPONENTS;
+pub use sandbox::Sandbox;
