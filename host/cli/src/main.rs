@@ -1,2 +1,95 @@
-//! Under way.
-fn main() {}
+//! The `sandmill` command. Reads the command line and the configuration, has a command do its
+//! work, and ends with its exit code.
+#![forbid(unsafe_code)]
+
+mod app;
+mod arguments;
+mod build;
+mod commands;
+mod config;
+mod error;
+mod exit_code;
+mod flags;
+mod map_input;
+mod output;
+mod overrides;
+mod schema;
+mod session;
+mod signals;
+mod text;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser as _;
+
+use crate::app::{Cli, Command, GlobalFlags};
+use crate::config::{Config, Layers};
+use crate::error::Result;
+use crate::flags::{Settings, global_settings};
+use crate::output::Ui;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap's errors name the argument and the usage, and ask for help on stdout.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit_code::INVALID_INPUT));
+        }
+    };
+    let ui = Ui::new(cli.global.output.unwrap_or_default(), cli.global.color.unwrap_or_default());
+    ExitCode::from(execute(cli).unwrap_or_else(|error| {
+        ui.error(&error);
+        error.code
+    }))
+}
+
+fn execute(cli: Cli) -> Result<u8> {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Completions(args) => commands::completions::completions(&args),
+        Command::Config(args) => {
+            let layers = Layers::read(with(&global, args.settings()));
+            let config = Config::of(&layers);
+            commands::config::config(&args, &Ui::new(config.format, config.color), &layers)
+        }
+        Command::Doctor(args) => {
+            let layers = Layers::read(with(&global, Settings::new()));
+            let config = Config::of(&layers);
+            commands::doctor::doctor(&args, &Ui::new(config.format, config.color), &config, &layers)
+        }
+        Command::New(args) => {
+            let (ui, _) = configured(&global, Settings::new())?;
+            commands::new::new(&args, &ui)
+        }
+        Command::Inspect(args) => {
+            let (ui, config) = configured(&global, Settings::new())?;
+            commands::inspect::inspect(&args, &ui, &config)
+        }
+        Command::Call(args) => {
+            let (ui, config) = configured(&global, args.settings())?;
+            commands::call::call(&args, &ui, &config)
+        }
+        Command::Map(args) => {
+            let (ui, config) = configured(&global, args.settings())?;
+            commands::map::map(&args, &ui, &config)
+        }
+        Command::Run(args) => {
+            let (ui, config) = configured(&global, args.settings())?;
+            commands::run::run(&args, &ui, &config)
+        }
+    }
+}
+
+/// The configuration with these flags, where nothing is wrong with it, and how to speak by it.
+fn configured(global: &GlobalFlags, settings: Settings) -> Result<(Arc<Ui>, Config)> {
+    let layers = Layers::read(with(global, settings)).checked()?;
+    let config = Config::of(&layers);
+    Ok((Arc::new(Ui::new(config.format, config.color)), config))
+}
+
+fn with(global: &GlobalFlags, mut settings: Settings) -> Settings {
+    settings.extend(global_settings(global));
+    settings
+}

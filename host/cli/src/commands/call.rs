@@ -1,0 +1,181 @@
+//! `sandmill call`: one task, once.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, value_parser};
+use sandmill::core::LogLine;
+use sandmill::value::Bounds;
+use sandmill::{Call, Outcome, TaskFuture, Value};
+use serde::Serialize;
+
+use crate::arguments::{self, Arguments, Assignment};
+use crate::config::{Config, ExecutorKind, LogChoice};
+use crate::error::{CliError, Result};
+use crate::flags::{ExecutorFlags, GrantFlags, LimitFlags, LogFlags, Settings};
+use crate::output::progress::{Screen, Watcher};
+use crate::output::{OutcomeJson, Results, StateJson, Ui, describe_outcome, optional_raw, value_for_people};
+use crate::{schema, session, signals};
+
+const EXAMPLES: &str = "\
+Examples:
+  sandmill call thumbnails.wasm resize -a image=@photo.jpg -a width=128 --raw small.png
+  sandmill call montecarlo.wasm estimate '{\"seed\": 7, \"samples\": 10000}'
+  sandmill call census.wasm count --dir .::/src -a directory=/src -a file=main.rs
+  sandmill call odd.wasm spin --timeout 1s; echo $?     124: it timed out
+
+With `--output json` the answer is one object: run_id, component, task, state, outcome, value,
+usage, logs. Otherwise it is the value alone, as JSON. Exit codes: 0 it returned a value, 1 it did
+not, 2 the arguments do not fit, 3 something around it failed, 124 it timed out, 130 interrupted.";
+
+/// Runs one task once and prints its result.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct CallArgs {
+    /// The component: a .wasm file.
+    component: PathBuf,
+    /// The task.
+    task: String,
+    /// Arguments as one JSON object by parameter name.
+    json: Option<String>,
+    /// An argument: VALUE is JSON, else a string; `@FILE` is the file's bytes, `@-` stdin's;
+    /// `@@` stands for a leading `@`.
+    #[arg(short = 'a', long = "arg", value_name = "NAME=VALUE", value_parser = value_parser!(Assignment))]
+    arguments: Vec<Assignment>,
+    /// Write the bytes of a binary result, or the text of a string, to this file (`-`: stdout)
+    /// in place of JSON.
+    #[arg(long, value_name = "FILE")]
+    raw: Option<PathBuf>,
+    #[command(flatten)]
+    executor: ExecutorFlags,
+    #[command(flatten)]
+    limits: LimitFlags,
+    #[command(flatten)]
+    grants: GrantFlags,
+    #[command(flatten)]
+    logs: LogFlags,
+}
+
+impl CallArgs {
+    /// The flags that stand for settings.
+    pub(crate) fn settings(&self) -> Settings {
+        [self.executor.settings(), self.limits.settings(), self.logs.settings()].concat()
+    }
+}
+
+/// The answer in JSON: `docs/schemas/call.json`.
+#[derive(Serialize)]
+struct CallJson<'a> {
+    run_id: String,
+    component: ComponentJson<'a>,
+    task: &'a str,
+    state: StateJson,
+    outcome: OutcomeJson<'a>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "optional_raw")]
+    value: Option<&'a Value>,
+    usage: sandmill::core::Usage,
+    logs: Vec<LogLine>,
+}
+
+#[derive(Serialize)]
+struct ComponentJson<'a> {
+    origin: &'a str,
+    digest: String,
+}
+
+/// Runs the task.
+pub(crate) fn call(args: &CallArgs, ui: &Arc<Ui>, config: &Config) -> Result<u8> {
+    let component = session::load(&args.component)?;
+    let watcher = Watcher::new(if ui.is_json() {
+        // The lines go into the answer, all of them.
+        config.logs.unwrap_or(LogChoice::Trace)
+    } else {
+        config.logs.unwrap_or(LogChoice::Info)
+    });
+    signals::listen();
+    let kind = config.executor.unwrap_or(ExecutorKind::Inline);
+    let host = session::open_host(config, kind, vec![Arc::new(watcher.clone())])?;
+    let info = session::inspect(&host, &component)?;
+    let task = session::task(&info, &component, &args.task)?;
+
+    let options = session::call_options(config, args.grants.grants());
+    let max_bytes = usize::try_from(options.limits.input).unwrap_or(usize::MAX);
+    let bounds = Bounds { max_bytes, ..Bounds::DEFAULT };
+    let parameters = schema::parameters(&task.parameters);
+    let mut given = Arguments::of(&args.arguments, parameters.as_deref(), &bounds);
+    if let Some(json) = &args.json {
+        given.add_json(json);
+    }
+    if let Some(parameters) = &parameters {
+        given.check(parameters, None);
+    }
+    let given = given.checked(&args.task)?;
+    let call = Call::new(&component, args.task.as_str(), arguments::map_of(&given, bounds)?)
+        .with_options(options);
+
+    session::cancel_on_interrupt(ui, &host);
+    // In JSON the log lines are part of the answer, and a display would take them off the board.
+    let screen = (!ui.is_json()).then(|| Screen::start(ui, &watcher));
+    let future = host.submit(call);
+    future.wait(None);
+    drop(screen);
+    answer(args, ui, &future, &watcher, &component)
+}
+
+fn answer(
+    args: &CallArgs,
+    ui: &Ui,
+    future: &TaskFuture,
+    watcher: &Watcher,
+    component: &sandmill::Component,
+) -> Result<u8> {
+    let outcome = future.outcome().ok_or_else(|| CliError::infrastructure("the run did not end"))?;
+    if ui.is_json() {
+        let (logs, _) = watcher.board().take_lines();
+        let json = CallJson {
+            run_id: future.id().to_string(),
+            component: ComponentJson {
+                origin: component.origin(),
+                digest: component.digest().to_string(),
+            },
+            task: &args.task,
+            state: StateJson::of(&future.state()),
+            outcome: OutcomeJson::of(&outcome),
+            value: outcome.value(),
+            usage: future.usage().unwrap_or_default(),
+            logs: logs.into_iter().map(|(_, line)| line).collect(),
+        };
+        Results::new(ui).json(&json)?;
+    }
+    match &outcome {
+        Outcome::Value(value) => {
+            if let Some(path) = &args.raw {
+                write_raw(ui, path, value)?;
+            } else if !ui.is_json() {
+                let pretty = ui.is_human() && ui.stdout_terminal;
+                Results::new(ui).print(&value_for_people(value, pretty))?;
+            }
+        }
+        _ if ui.is_json() => {}
+        _ => {
+            let (first, rest) = describe_outcome(&outcome);
+            let error = CliError::infrastructure(format!("`{}` {first}", args.task)).details(rest);
+            let hints = session::hints(&outcome);
+            ui.error(&hints.into_iter().fold(error, CliError::hint));
+        }
+    }
+    Ok(session::exit_code_of(&outcome))
+}
+
+fn write_raw(ui: &Ui, path: &PathBuf, value: &Value) -> Result<()> {
+    let content = arguments::content(value).ok_or_else(|| {
+        CliError::input(format!("the result is {} and has no raw bytes", value.kind()))
+            .hint("leave out --raw to see it as JSON")
+    })?;
+    if path.as_os_str() == "-" {
+        return Results::new(ui).bytes(content);
+    }
+    std::fs::write(path, content).map_err(|error| {
+        CliError::infrastructure(format!("`{}` cannot be written", path.display())).detail(error)
+    })
+}

@@ -1,0 +1,248 @@
+//! `sandmill doctor`: whether this machine is ready, and what to do where it is not.
+
+use std::path::Path;
+
+use clap::Args;
+use console::Style;
+use sandmill::core::units::format_size;
+use sandmill::sandbox::{CacheDiagnosis, PoolDiagnosis};
+use serde::Serialize;
+
+use crate::build::{Toolchain, WASM_TARGETS};
+use crate::config::{Config, ExecutorKind, Layers};
+use crate::error::Result;
+use crate::output::{Results, Table, Ui};
+use crate::text::counted;
+use crate::{exit_code, session};
+
+const EXAMPLES: &str = "\
+Exit codes: 0 nothing essential fails, 3 something does (the engine, the configuration).";
+
+/// Checks whether this machine is ready, and says what to do where it is not.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct DoctorArgs {}
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Status {
+    Ok,
+    Warn,
+    Fail,
+}
+
+/// One check: what was looked at, what was found, what to do about it.
+#[derive(Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    status: Status,
+    finding: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    treatment: Option<String>,
+}
+
+/// The diagnosis in JSON: `docs/schemas/doctor.json`.
+#[derive(Serialize)]
+struct DoctorJson<'a> {
+    version: &'static str,
+    status: Status,
+    checks: &'a [Check],
+}
+
+impl Check {
+    fn ok(name: &'static str, finding: impl Into<String>) -> Self {
+        Self { name, status: Status::Ok, finding: finding.into(), treatment: None }
+    }
+
+    fn warn(name: &'static str, finding: impl Into<String>, treatment: impl Into<String>) -> Self {
+        let treatment = Some(treatment.into());
+        Self { name, status: Status::Warn, finding: finding.into(), treatment }
+    }
+
+    fn fail(name: &'static str, finding: impl Into<String>, treatment: impl Into<String>) -> Self {
+        Self { status: Status::Fail, ..Self::warn(name, finding, treatment) }
+    }
+}
+
+/// Checks the machine.
+pub(crate) fn doctor(
+    _: &DoctorArgs,
+    ui: &Ui,
+    config: &Config,
+    layers: &Layers,
+) -> Result<u8> {
+    let mut checks = engine(config);
+    checks.push(slots(config));
+    checks.extend(tools());
+    checks.push(configuration(layers));
+    checks.push(terminal(ui));
+    let status = if checks.iter().any(|check| check.status == Status::Fail) {
+        Status::Fail
+    } else if checks.iter().any(|check| check.status == Status::Warn) {
+        Status::Warn
+    } else {
+        Status::Ok
+    };
+    if ui.is_json() {
+        let version = env!("CARGO_PKG_VERSION");
+        Results::new(ui).json(&DoctorJson { version, status, checks: &checks })?;
+    } else {
+        Results::new(ui).print(&text(&checks, ui.is_quiet()))?;
+    }
+    Ok(if status == Status::Fail { exit_code::INFRASTRUCTURE } else { exit_code::SUCCESS })
+}
+
+fn text(checks: &[Check], only_problems: bool) -> String {
+    let mut table = Table::default();
+    for check in checks.iter().filter(|check| !only_problems || check.status != Status::Ok) {
+        let mark = match check.status {
+            Status::Ok => Style::new().green().apply_to("ok"),
+            Status::Warn => Style::new().yellow().apply_to("warn"),
+            Status::Fail => Style::new().red().bold().apply_to("fail"),
+        };
+        table.row([mark.to_string(), check.name.to_owned(), check.finding.clone()]);
+        if let Some(treatment) = &check.treatment {
+            table.row([String::new(), String::new(), format!("→ {treatment}")]);
+        }
+    }
+    table.lines("").join("\n")
+}
+
+fn engine(config: &Config) -> Vec<Check> {
+    let host = match session::open_host(config, ExecutorKind::Pool, Vec::new()) {
+        Ok(host) => host,
+        Err(error) => {
+            let finding = std::iter::once(error.message).chain(error.details);
+            let finding = finding.collect::<Vec<_>>().join(": ");
+            let treatment = "Sandmill runs on 64-bit Linux, macOS and Windows; raise the limit of \
+                             address space (`ulimit -v unlimited`) where there is one";
+            return vec![Check::fail("engine", finding, treatment)];
+        }
+    };
+    let diagnosis = host.sandbox().diagnosis();
+    let mut checks = vec![Check::ok(
+        "engine",
+        format!("wasmtime {}, busy guests are looked at every {:?}", diagnosis.wasmtime, diagnosis.epoch_tick),
+    )];
+    checks.push(match &diagnosis.pool {
+        PoolDiagnosis::On { slots } => {
+            Check::ok("instance pool", format!("on, room for {}", counted(*slots as u64, "instance")))
+        }
+        PoolDiagnosis::Off { reason } => Check::warn(
+            "instance pool",
+            format!("off: {reason}"),
+            "runs start several times slower; allow more address space (`ulimit -v unlimited`) or use fewer --slots",
+        ),
+    });
+    checks.push(if diagnosis.pagemap_scan {
+        Check::ok("memory reset", "by pagemap_scan")
+    } else {
+        Check::warn(
+            "memory reset",
+            "the kernel has no pagemap_scan",
+            "runs start about three times slower; Linux 6.7 and later have it",
+        )
+    });
+    checks.push(match &diagnosis.cache {
+        CacheDiagnosis::On { directory, entries, bytes, .. } => Check::ok(
+            "compile cache",
+            format!("{}, {}, {}", directory.display(), counted(*entries, "component"), format_size(*bytes)),
+        ),
+        CacheDiagnosis::Off { reason } if config.cache.is_none() => {
+            Check::ok("compile cache", format!("off: {reason}"))
+        }
+        CacheDiagnosis::Off { reason } => Check::warn(
+            "compile cache",
+            format!("cannot be used: {reason}"),
+            "components are compiled by each process; set `cache.directory` to a folder that only you can write to",
+        ),
+    });
+    checks
+}
+
+fn slots(config: &Config) -> Check {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let finding = format!(
+        "{} for {}",
+        counted(config.slots as u64, "slot"),
+        counted(cores as u64, "core")
+    );
+    if config.slots > cores.saturating_mul(4) {
+        return Check::warn(
+            "slots",
+            finding,
+            "computing guests only get in each other's way; set `executor.slots` near the number of cores",
+        );
+    }
+    Check::ok("slots", finding)
+}
+
+fn tools() -> Vec<Check> {
+    let here = Path::new(".");
+    let found = Toolchain::find(here);
+    let mut checks = Vec::new();
+    checks.push(match &found.cargo {
+        Some(version) => Check::ok("cargo", version),
+        None => Check::warn("cargo", "not found", "to build tasks, install Rust: https://rustup.rs"),
+    });
+    checks.push(match &found.rustup {
+        Some(version) => Check::ok("rustup", version),
+        None => Check::warn(
+            "rustup",
+            "not found",
+            "wasm targets cannot be added by `run --build`; install rustup: https://rustup.rs",
+        ),
+    });
+    checks.push(match &found.component {
+        Some(version) => Check::ok("cargo-component", version),
+        None => Check::ok("cargo-component", "not found; plain cargo builds components too"),
+    });
+    if found.cargo.is_some() {
+        // The one that `run --build` would use has to be there, or rustup to add it.
+        let target = if found.component.is_some() { WASM_TARGETS[1] } else { WASM_TARGETS[0] };
+        for name in WASM_TARGETS {
+            checks.push(match Toolchain::has_target(here, name) {
+                Some(true) => Check::ok(label(name), "installed"),
+                _ if name == target => Check::warn(
+                    label(name),
+                    "not installed",
+                    format!("`rustup target add {name}`, or let `sandmill run --build` do it"),
+                ),
+                _ => Check::ok(label(name), "not installed, and not needed"),
+            });
+        }
+    }
+    checks
+}
+
+fn label(target: &str) -> &'static str {
+    if target == WASM_TARGETS[0] { "target wasm32-wasip2" } else { "target wasm32-wasip1" }
+}
+
+fn configuration(layers: &Layers) -> Check {
+    if !layers.faults.is_empty() {
+        let finding = layers.faults.join("; ");
+        return Check::fail("configuration", finding, "`sandmill config check` lists the faults");
+    }
+    let read: Vec<String> = layers
+        .files
+        .iter()
+        .filter(|(_, found)| *found)
+        .map(|(path, _)| path.display().to_string())
+        .collect();
+    let finding = if read.is_empty() { "no file; defaults".to_owned() } else { read.join(", ") };
+    Check::ok("configuration", finding)
+}
+
+fn terminal(ui: &Ui) -> Check {
+    let term = console::Term::stderr();
+    let finding = if ui.stderr_terminal {
+        let (height, width) = term.size();
+        let colours = if console::colors_enabled_stderr() { "colours" } else { "no colours" };
+        format!("{width}×{height}, {colours}: live display")
+    } else {
+        "stderr is no terminal: plain lines".to_owned()
+    };
+    Check::ok("terminal", finding)
+}

@@ -1,0 +1,11 @@
+//! The commands, one a file: their arguments, and what they do.
+
+pub(crate) mod call;
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod doctor;
+pub(crate) mod inspect;
+pub(crate) mod map;
+pub(crate) mod new;
+pub(crate) mod run;
+mod run_report;

@@ -1,0 +1,141 @@
+//! The layers of the configuration, in order: flag, environment, `./sandmill.toml`, the user's
+//! file, default. The first that says something about a key wins.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::key::{Key, Setting};
+use super::{environment, file};
+use crate::error::{CliError, Result};
+
+/// What each key is set to, by which layer.
+#[derive(Debug, Default)]
+pub(crate) struct Layers {
+    settings: BTreeMap<&'static str, (Setting, Origin)>,
+    /// The files that were looked for, and whether they are there.
+    pub(crate) files: Vec<(PathBuf, bool)>,
+    /// Everything that is wrong with the layers.
+    pub(crate) faults: Vec<String>,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A flag of this command line.
+    Flag,
+    /// The environment variable of this name.
+    Environment(String),
+    /// A line of a file.
+    File(PathBuf, usize),
+    /// Nothing sets it.
+    Default,
+}
+
+impl Origin {
+    /// One word for the layer, as in JSON output.
+    pub(crate) const fn layer(&self) -> &'static str {
+        match self {
+            Self::Flag => "flag",
+            Self::Environment(_) => "environment",
+            Self::File(..) => "file",
+            Self::Default => "default",
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag => f.write_str("flag"),
+            Self::Environment(name) => f.write_str(name),
+            Self::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+impl Layers {
+    /// The flags alone.
+    pub(crate) fn of_flags(flags: impl IntoIterator<Item = (&'static str, Setting)>) -> Self {
+        let mut layers = Self::default();
+        for (path, setting) in flags {
+            layers.set(path, setting, Origin::Flag);
+        }
+        layers
+    }
+
+    /// Reads every layer. Faults are kept, not raised: see [`Layers::checked`].
+    pub(crate) fn read(flags: impl IntoIterator<Item = (&'static str, Setting)>) -> Self {
+        let mut layers = Self::of_flags(flags);
+        let content = environment::read(std::env::vars_os());
+        layers.faults.extend(content.faults);
+        for (key, setting, name) in content.settings {
+            layers.set(key.path, setting, Origin::Environment(name));
+        }
+        layers.file(Path::new(file::PROJECT_FILE));
+        if let Some(path) = file::user_file() {
+            layers.file(&path);
+        }
+        layers
+    }
+
+    /// The layers, where nothing is wrong with them.
+    pub(crate) fn checked(self) -> Result<Self> {
+        if self.faults.is_empty() {
+            return Ok(self);
+        }
+        Err(CliError::input(format!("the configuration has {}", faults(self.faults.len())))
+            .details(self.faults)
+            .hint("`sandmill config show` lists every key, its value and where that comes from"))
+    }
+
+    fn file(&mut self, path: &Path) {
+        let content = file::read(path);
+        self.files.push((path.to_owned(), content.is_some()));
+        let content = content.unwrap_or_default();
+        self.faults.extend(content.faults);
+        for (key, setting, line) in content.settings {
+            self.set(key.path, setting, Origin::File(path.to_owned(), line));
+        }
+    }
+
+    fn set(&mut self, path: &'static str, setting: Setting, origin: Origin) {
+        debug_assert!(Key::find(path).is_some(), "{path} is no key");
+        self.settings.entry(path).or_insert((setting, origin));
+    }
+
+    /// What the key is set to, and by what; no value where the default depends on the command.
+    pub(crate) fn get(&self, key: &Key) -> (Option<Setting>, Origin) {
+        match self.settings.get(key.path) {
+            Some((setting, origin)) => (Some(setting.clone()), origin.clone()),
+            None => (key.default(), Origin::Default),
+        }
+    }
+
+    /// What a layer other than the default sets the key to.
+    pub(crate) fn explicit(&self, path: &str) -> Option<&Setting> {
+        self.settings.get(path).map(|(setting, _)| setting)
+    }
+}
+
+fn faults(count: usize) -> String {
+    if count == 1 { "a fault".to_owned() } else { format!("{count} faults") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_layer_wins() {
+        let mut layers = Layers::default();
+        layers.set("executor.slots", Setting::Count(1), Origin::Flag);
+        layers.set("executor.slots", Setting::Count(2), Origin::Environment("X".to_owned()));
+        let key = Key::find("executor.slots").expect("it is there");
+        assert_eq!(layers.get(key), (Some(Setting::Count(1)), Origin::Flag));
+        let other = Key::find("cache.enabled").expect("it is there");
+        assert_eq!(layers.get(other), (Some(Setting::Flag(true)), Origin::Default));
+        assert_eq!(layers.explicit("cache.enabled"), None);
+    }
+}

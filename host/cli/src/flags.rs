@@ -1,0 +1,191 @@
+//! Flags that several commands share: where runs happen, what they may use, what they may reach.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum as _};
+use sandmill::core::units::{parse_duration, parse_size};
+use sandmill::executors::MAX_SLOTS;
+use sandmill::{DirGrant, Grants, HttpGrant, NetGrant};
+
+use crate::app::GlobalFlags;
+use crate::config::{ExecutorKind, LogChoice, Setting};
+
+/// Flags that stand for keys of the configuration.
+pub(crate) type Settings = Vec<(&'static str, Setting)>;
+
+/// Where runs happen, and what is shown of them.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Where runs happen")]
+pub(crate) struct ExecutorFlags {
+    /// Where runs happen: `inline` in this thread one by one, `pool` several at a time.
+    /// By default inline for `call`, pool for `run` and `map`.
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(crate) executor: Option<ExecutorKind>,
+    /// Runs that go on at a time in the pool. By default one for each core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_SLOTS as u64))]
+    pub(crate) slots: Option<u64>,
+}
+
+impl ExecutorFlags {
+    /// The flags as settings.
+    pub(crate) fn settings(&self) -> Settings {
+        let mut settings = Settings::new();
+        if let Some(kind) = self.executor {
+            settings.push(("executor.kind", Setting::Choice(kind.name())));
+        }
+        if let Some(slots) = self.slots {
+            settings.push(("executor.slots", Setting::Count(slots)));
+        }
+        settings
+    }
+}
+
+/// Which lines of guests' logs to show.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct LogFlags {
+    /// Which lines that guests log or print to show on stderr: those at a level and above, the
+    /// last lines of runs that `failed`, or `off`. Without a word: all of them.
+    #[arg(long, value_enum, value_name = "WHICH", num_args = 0..=1, require_equals = true, default_missing_value = "trace")]
+    pub(crate) logs: Option<LogChoice>,
+}
+
+impl LogFlags {
+    /// The flags as settings.
+    pub(crate) fn settings(&self) -> Settings {
+        let word = self.logs.and_then(|logs| logs.to_possible_value());
+        let known = ["off", "failed", "error", "warn", "info", "debug", "trace"];
+        known
+            .into_iter()
+            .filter(|known| word.as_ref().is_some_and(|word| word.get_name() == *known))
+            .map(|word| ("output.logs", Setting::Choice(word)))
+            .collect()
+    }
+}
+
+/// What each run may use.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Limits of each run")]
+pub(crate) struct LimitFlags {
+    /// Memory over all memories and tables; beyond: out-of-memory. [default: 256MiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_memory: Option<u64>,
+    /// Elements over all tables; beyond: out-of-memory. [default: 100000]
+    #[arg(long, value_name = "N")]
+    max_table_elements: Option<u64>,
+    /// Wall-clock time; beyond: timed-out. [default: 5m]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    timeout: Option<Duration>,
+    /// Fuel, about a unit an instruction; beyond: out-of-fuel. Not metered unless given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    fuel: Option<u64>,
+    /// Bytes of the arguments; beyond: refused. [default: 16MiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_input: Option<u64>,
+    /// Bytes of the result; beyond: output-too-large. [default: 16MiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_output: Option<u64>,
+    /// Bytes of logs, stdout and stderr that are kept; the rest is dropped. [default: 1MiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_logs: Option<u64>,
+    /// Files, sockets and other handles held at a time; beyond: trapped. [default: 1000]
+    #[arg(long, value_name = "N")]
+    max_handles: Option<u32>,
+    /// How long a cancelled run may go on to return by itself. [default: 0]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    cancel_grace: Option<Duration>,
+}
+
+impl LimitFlags {
+    /// The flags as settings.
+    pub(crate) fn settings(&self) -> Settings {
+        [
+            ("limits.memory", self.max_memory.map(Setting::Size)),
+            ("limits.table_elements", self.max_table_elements.map(Setting::Count)),
+            ("limits.timeout", self.timeout.map(Setting::Duration)),
+            ("limits.fuel", self.fuel.map(Setting::Count)),
+            ("limits.input", self.max_input.map(Setting::Size)),
+            ("limits.output", self.max_output.map(Setting::Size)),
+            ("limits.logs", self.max_logs.map(Setting::Size)),
+            ("limits.handles", self.max_handles.map(|count| Setting::Count(u64::from(count)))),
+            ("limits.cancel_grace", self.cancel_grace.map(Setting::Duration)),
+        ]
+        .into_iter()
+        .filter_map(|(path, setting)| setting.map(|setting| (path, setting)))
+        .collect()
+    }
+}
+
+/// What each run may reach. Nothing unless given.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Grants: what each run may reach")]
+pub(crate) struct GrantFlags {
+    /// A directory, under the name that the guest sees; read-only unless `:rw`.
+    #[arg(long = "dir", value_name = "HOST::GUEST[:ro|:rw]")]
+    dirs: Vec<DirGrant>,
+    /// An environment variable.
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = environment_variable)]
+    env: Vec<(String, String)>,
+    /// A TCP or UDP peer; `*` for any port.
+    #[arg(long = "allow-net", value_name = "HOST:PORT")]
+    net: Vec<NetGrant>,
+    /// A server for outgoing HTTP requests.
+    #[arg(long = "allow-http", value_name = "HOST[:PORT]")]
+    http: Vec<HttpGrant>,
+    /// The real clocks, in place of ones that stand still.
+    #[arg(long)]
+    allow_clock: bool,
+    /// The system's randomness, in place of a stream that follows from the call.
+    #[arg(long)]
+    allow_random: bool,
+}
+
+impl GrantFlags {
+    /// What is granted. Directories are made absolute, so that they mean the same to everyone.
+    pub(crate) fn grants(&self) -> Grants {
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        Grants {
+            clock: self.allow_clock,
+            random: self.allow_random,
+            env: self.env.iter().cloned().collect(),
+            dirs: self
+                .dirs
+                .iter()
+                .map(|dir| DirGrant { host: absolute(&dir.host), ..dir.clone() })
+                .collect(),
+            net: self.net.clone(),
+            http: self.http.clone(),
+        }
+    }
+}
+
+fn environment_variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+/// The global flags as settings.
+pub(crate) fn global_settings(global: &GlobalFlags) -> Settings {
+    use crate::app::{ColorChoice, OutputFormat};
+    let mut settings = Settings::new();
+    if let Some(format) = global.output {
+        let word = match format {
+            OutputFormat::Human => "human",
+            OutputFormat::Json => "json",
+            OutputFormat::Quiet => "quiet",
+        };
+        settings.push(("output.format", Setting::Choice(word)));
+    }
+    if let Some(color) = global.color {
+        let word = match color {
+            ColorChoice::Auto => "auto",
+            ColorChoice::Always => "always",
+            ColorChoice::Never => "never",
+        };
+        settings.push(("output.color", Setting::Choice(word)));
+    }
+    settings
+}

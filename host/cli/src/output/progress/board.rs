@@ -1,0 +1,440 @@
+//! The counters. The observer of events only counts, under a lock of its own, so a million events
+//! cost little and no event waits for a terminal; whoever shows them takes a view ten times a
+//! second.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use sandmill::core::{LogLine, Progress, Submitted, Usage};
+use sandmill::{Event, EventKind, Observer, RunId, State, StateType};
+
+use crate::config::LogChoice;
+
+/// Failures that are kept to be shown; the others are counted.
+pub(crate) const KEPT_FAILURES: usize = 20;
+/// Lines of a run's log that are kept in case it fails.
+const KEPT_LINES: usize = 10;
+/// Log lines that may wait to be shown; more are counted and left out.
+const WAITING_LINES: usize = 10_000;
+
+/// Watches the events of runs and counts. Cheap to clone; clones are the same board.
+#[derive(Clone)]
+pub(crate) struct Watcher(Arc<Mutex<Board>>);
+
+impl Watcher {
+    /// A board that nothing has happened on.
+    pub(crate) fn new(logs: LogChoice) -> Self {
+        Self(Arc::new(Mutex::new(Board::new(logs))))
+    }
+
+    /// The board; keep it for a moment only.
+    pub(crate) fn board(&self) -> MutexGuard<'_, Board> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Watcher {
+    fn on_event(&self, event: &Event) {
+        self.board().note(event);
+    }
+}
+
+/// What happened so far.
+pub(crate) struct Board {
+    logs: LogChoice,
+    stages: Vec<StageView>,
+    by_name: HashMap<Arc<str>, usize>,
+    /// Runs that have not ended.
+    live: HashMap<RunId, Live>,
+    /// Those of them that are running: no more than there are slots.
+    running: HashSet<RunId>,
+    /// Whole flows, which are not runs of a stage.
+    flows: HashSet<RunId>,
+    /// The first failures.
+    pub(crate) failures: Vec<Failed>,
+    /// How many of them were shown as they happened.
+    pub(crate) failures_shown: usize,
+    lines: VecDeque<(Arc<str>, LogLine)>,
+    lines_left_out: u64,
+}
+
+/// One stage of a flow, or a map: the runs that have a name in common.
+#[derive(Debug, Clone)]
+pub(crate) struct StageView {
+    /// Its name.
+    pub(crate) name: Arc<str>,
+    /// How many runs it will have, where that is known.
+    pub(crate) total: Option<u64>,
+    /// How its runs stand.
+    pub(crate) counts: Counts,
+    /// When its first run came to be.
+    pub(crate) started: Option<Instant>,
+    /// When its latest run ended.
+    pub(crate) ended: Option<Instant>,
+    /// The time of its runs together, in microseconds.
+    pub(crate) busy_micros: u64,
+    /// The longest of its runs, in microseconds.
+    pub(crate) slowest_micros: u64,
+    /// The most memory that one of its runs used, in bytes.
+    pub(crate) peak_memory: u64,
+}
+
+/// How the runs of a stage stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Runs that came to be.
+    pub(crate) submitted: u64,
+    /// Runs that are running.
+    pub(crate) running: u64,
+    /// Runs that returned a value.
+    pub(crate) completed: u64,
+    /// Runs that failed.
+    pub(crate) failed: u64,
+    /// Of the failed ones, those that ran out of time.
+    pub(crate) timed_out: u64,
+    /// Of the failed ones, those that never started because what they depend on failed.
+    pub(crate) upstream: u64,
+    /// Runs that crashed.
+    pub(crate) crashed: u64,
+    /// Runs that were cancelled.
+    pub(crate) cancelled: u64,
+}
+
+impl Counts {
+    /// Runs that have ended.
+    pub(crate) const fn done(&self) -> u64 {
+        self.completed + self.failed + self.crashed + self.cancelled
+    }
+
+    /// Runs that failed or crashed.
+    pub(crate) const fn bad(&self) -> u64 {
+        self.failed + self.crashed
+    }
+}
+
+struct Live {
+    stage: usize,
+    name: Arc<str>,
+    since: Instant,
+    progress: Option<Progress>,
+    /// Its latest lines, in case it fails.
+    lines: VecDeque<LogLine>,
+}
+
+/// A run that failed.
+#[derive(Debug, Clone)]
+pub(crate) struct Failed {
+    /// Which run.
+    pub(crate) run: RunId,
+    /// Its name: `count[17]`.
+    pub(crate) name: Arc<str>,
+    /// Where it stands.
+    pub(crate) state: State,
+    /// The last lines that it logged.
+    pub(crate) lines: Vec<LogLine>,
+}
+
+/// A run that is running.
+#[derive(Debug, Clone)]
+pub(crate) struct Running {
+    /// Its name.
+    pub(crate) name: Arc<str>,
+    /// For how long.
+    pub(crate) elapsed: Duration,
+    /// How far it has come, by its own word.
+    pub(crate) progress: Option<Progress>,
+}
+
+impl Board {
+    fn new(logs: LogChoice) -> Self {
+        Self {
+            logs,
+            stages: Vec::new(),
+            by_name: HashMap::new(),
+            live: HashMap::new(),
+            running: HashSet::new(),
+            flows: HashSet::new(),
+            failures: Vec::new(),
+            failures_shown: 0,
+            lines: VecDeque::new(),
+            lines_left_out: 0,
+        }
+    }
+
+    /// Makes a stage known before anything happens in it.
+    pub(crate) fn expect(&mut self, name: &str, total: Option<u64>) {
+        let stage = self.stage(&Arc::from(name));
+        self.stages[stage].total = total;
+    }
+
+    /// The stages, in the order in which they became known.
+    pub(crate) fn stages(&self) -> &[StageView] {
+        &self.stages
+    }
+
+    /// The counts of all stages together.
+    pub(crate) fn total(&self) -> Counts {
+        self.stages.iter().fold(Counts::default(), |sum, stage| Counts {
+            submitted: sum.submitted + stage.counts.submitted,
+            running: sum.running + stage.counts.running,
+            completed: sum.completed + stage.counts.completed,
+            failed: sum.failed + stage.counts.failed,
+            timed_out: sum.timed_out + stage.counts.timed_out,
+            upstream: sum.upstream + stage.counts.upstream,
+            crashed: sum.crashed + stage.counts.crashed,
+            cancelled: sum.cancelled + stage.counts.cancelled,
+        })
+    }
+
+    /// The runs that are running, the oldest first: at most so many.
+    pub(crate) fn running(&self, most: usize) -> Vec<Running> {
+        let mut running: Vec<&Live> =
+            self.running.iter().filter_map(|run| self.live.get(run)).collect();
+        running.sort_by_key(|live| live.since);
+        running
+            .into_iter()
+            .take(most)
+            .map(|live| Running {
+                name: Arc::clone(&live.name),
+                elapsed: live.since.elapsed(),
+                progress: live.progress.clone(),
+            })
+            .collect()
+    }
+
+    /// Log lines to show now, and how many were left out because too many waited.
+    pub(crate) fn take_lines(&mut self) -> (Vec<(Arc<str>, LogLine)>, u64) {
+        (self.lines.drain(..).collect(), std::mem::take(&mut self.lines_left_out))
+    }
+
+    /// Failures to show now.
+    pub(crate) fn take_failures(&mut self) -> Vec<Failed> {
+        let new = self.failures.get(self.failures_shown..).unwrap_or_default().to_vec();
+        self.failures_shown = self.failures.len();
+        new
+    }
+
+    /// Takes notice of one event.
+    pub(crate) fn note(&mut self, event: &Event) {
+        match &event.kind {
+            EventKind::Submitted(submitted) => self.submitted(event.run, submitted),
+            EventKind::State(state) => self.state(event.run, state),
+            EventKind::Log(line) => self.log(event.run, line),
+            EventKind::Progress(progress) => {
+                if let Some(live) = self.live.get_mut(&event.run) {
+                    live.progress = Some(progress.clone());
+                }
+            }
+            EventKind::Used(usage) => self.used(event.run, usage),
+            EventKind::Mapped(mapped) => {
+                let stage = self.stage(&mapped.stage);
+                self.stages[stage].total = Some(mapped.total);
+            }
+            // Kinds that a later version adds have no place on this board.
+            _ => {}
+        }
+    }
+
+    fn stage(&mut self, name: &Arc<str>) -> usize {
+        if let Some(stage) = self.by_name.get(name) {
+            return *stage;
+        }
+        self.stages.push(StageView {
+            name: Arc::clone(name),
+            total: None,
+            counts: Counts::default(),
+            started: None,
+            ended: None,
+            busy_micros: 0,
+            slowest_micros: 0,
+            peak_memory: 0,
+        });
+        self.by_name.insert(Arc::clone(name), self.stages.len() - 1);
+        self.stages.len() - 1
+    }
+
+    fn submitted(&mut self, run: RunId, submitted: &Submitted) {
+        if submitted.component.is_none() {
+            self.flows.insert(run);
+            return;
+        }
+        let stage = self.stage(&submitted.stage);
+        let now = Instant::now();
+        let view = &mut self.stages[stage];
+        view.counts.submitted += 1;
+        view.started.get_or_insert(now);
+        let name = Arc::clone(&submitted.name);
+        let live = Live { stage, name, since: now, progress: None, lines: VecDeque::new() };
+        self.live.insert(run, live);
+    }
+
+    fn state(&mut self, run: RunId, state: &State) {
+        if !state.is_final() {
+            if state.kind == StateType::Running
+                && let Some(live) = self.live.get_mut(&run)
+                && self.running.insert(run)
+            {
+                live.since = Instant::now();
+                self.stages[live.stage].counts.running += 1;
+            }
+            return;
+        }
+        self.flows.remove(&run);
+        let Some(live) = self.live.remove(&run) else { return };
+        let view = &mut self.stages[live.stage];
+        if self.running.remove(&run) {
+            view.counts.running -= 1;
+        }
+        view.ended = Some(Instant::now());
+        match state.kind {
+            StateType::Completed => view.counts.completed += 1,
+            StateType::Cancelled => view.counts.cancelled += 1,
+            StateType::Crashed => view.counts.crashed += 1,
+            _ => view.counts.failed += 1,
+        }
+        view.counts.timed_out += u64::from(state.name == "TimedOut");
+        view.counts.upstream += u64::from(state.name == "TriggerFailed");
+        let bad = !matches!(state.kind, StateType::Completed | StateType::Cancelled);
+        if bad && self.failures.len() < KEPT_FAILURES {
+            let (name, state) = (live.name, state.clone());
+            self.failures.push(Failed { run, name, state, lines: live.lines.into() });
+        }
+    }
+
+    fn log(&mut self, run: RunId, line: &LogLine) {
+        let Some(live) = self.live.get_mut(&run) else { return };
+        if let Some(least) = self.logs.live() {
+            if line.level < least {
+            } else if self.lines.len() < WAITING_LINES {
+                self.lines.push_back((Arc::clone(&live.name), line.clone()));
+            } else {
+                self.lines_left_out += 1;
+            }
+        } else if self.logs == LogChoice::Failed {
+            if live.lines.len() == KEPT_LINES {
+                live.lines.pop_front();
+            }
+            live.lines.push_back(line.clone());
+        }
+    }
+
+    fn used(&mut self, run: RunId, usage: &Usage) {
+        let Some(live) = self.live.get(&run) else { return };
+        let view = &mut self.stages[live.stage];
+        view.busy_micros = view.busy_micros.saturating_add(usage.wall_micros);
+        view.slowest_micros = view.slowest_micros.max(usage.wall_micros);
+        view.peak_memory = view.peak_memory.max(usage.peak_memory);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sandmill::core::{LogLevel, LogSource, Mapped, Timestamp};
+    use sandmill::{Digest, End, EndKind, Outcome};
+
+    struct Script {
+        board: Board,
+        sequence: u64,
+    }
+
+    impl Script {
+        fn new(logs: LogChoice) -> Self {
+            Self { board: Board::new(logs), sequence: 0 }
+        }
+
+        fn tell(&mut self, run: RunId, kind: EventKind) {
+            let at = Timestamp::from_micros(self.sequence);
+            self.board.note(&Event { sequence: self.sequence, at, run, kind });
+            self.sequence += 1;
+        }
+
+        fn submit(&mut self, stage: &str, index: u64) -> RunId {
+            let run = RunId::new();
+            let submitted = Submitted {
+                name: format!("{stage}[{index}]").into(),
+                stage: stage.into(),
+                map_index: Some(index),
+                parent: None,
+                component: Some(Digest::of(b"x")),
+            };
+            self.tell(run, EventKind::Submitted(submitted));
+            self.tell(run, EventKind::State(State::pending(Timestamp::default())));
+            run
+        }
+
+        fn run(&mut self, run: RunId) {
+            self.tell(run, EventKind::State(State::running(Timestamp::default())));
+        }
+
+        fn log(&mut self, run: RunId, level: LogLevel, message: &str) {
+            let line = LogLine { source: LogSource::Log, level, message: message.to_owned() };
+            self.tell(run, EventKind::Log(line));
+        }
+
+        fn end(&mut self, run: RunId, outcome: &Outcome) {
+            let usage = Usage { wall_micros: 5, ..Usage::default() };
+            self.tell(run, EventKind::Used(usage));
+            let state = State::from_outcome(outcome, Timestamp::default());
+            self.tell(run, EventKind::State(state));
+        }
+    }
+
+    fn value() -> Outcome {
+        Outcome::Value(sandmill::Value::default())
+    }
+
+    fn ended(kind: EndKind) -> Outcome {
+        End::new(kind, "why").into()
+    }
+
+    #[test]
+    fn runs_are_counted_by_stage_and_forgotten_when_they_end() {
+        let mut script = Script::new(LogChoice::Failed);
+        let runs: Vec<_> = (0..4).map(|index| script.submit("count", index)).collect();
+        script.tell(runs[0], EventKind::Mapped(Mapped { stage: "count".into(), total: 9 }));
+        runs.iter().take(3).for_each(|run| script.run(*run));
+        assert_eq!(script.board.running(2).len(), 2);
+        for line in 0..30 {
+            script.log(runs[1], LogLevel::Info, &line.to_string());
+        }
+        script.end(runs[0], &value());
+        script.end(runs[1], &ended(EndKind::TimedOut));
+        script.end(runs[2], &ended(EndKind::HostLost));
+        script.end(runs[3], &ended(EndKind::Cancelled));
+        let stage = &script.board.stages()[0];
+        let expected = Counts {
+            submitted: 4,
+            completed: 1,
+            failed: 1,
+            timed_out: 1,
+            crashed: 1,
+            cancelled: 1,
+            ..Counts::default()
+        };
+        assert_eq!((stage.counts, stage.total), (expected, Some(9)));
+        assert_eq!((stage.busy_micros, stage.slowest_micros), (20, 5));
+        assert!(script.board.live.is_empty() && script.board.running.is_empty());
+        let failures = script.board.take_failures();
+        assert_eq!(failures.len(), 2);
+        assert_eq!(failures[0].lines.len(), KEPT_LINES);
+        assert_eq!(failures[0].lines[9].message, "29");
+        assert!(script.board.take_failures().is_empty());
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let mut script = Script::new(LogChoice::Warn);
+        for index in 0..100 {
+            let run = script.submit("s", index);
+            script.log(run, LogLevel::Info, "not shown");
+            (0..200).for_each(|_| script.log(run, LogLevel::Error, "shown"));
+            script.end(run, &ended(EndKind::OutOfMemory));
+        }
+        assert_eq!(script.board.failures.len(), KEPT_FAILURES);
+        let (lines, left_out) = script.board.take_lines();
+        assert_eq!((lines.len(), left_out), (WAITING_LINES, 20_000 - WAITING_LINES as u64));
+        assert_eq!(script.board.total().failed, 100);
+    }
+}

@@ -1,0 +1,208 @@
+//! Shows what is going on while a command runs: a live display on a terminal, plain lines
+//! elsewhere, nothing when quiet. One thread of its own does it, at its own pace.
+
+use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use sandmill::core::{LogLevel, LogLine, LogSource};
+
+use super::board::{Failed, KEPT_FAILURES, Watcher};
+use super::live::LiveDisplay;
+use super::plain::PlainLines;
+use crate::app::OutputFormat;
+use crate::output::failure::short;
+use crate::output::ui::{Ui, cyan, dim, red, yellow};
+
+/// How often a live display is drawn.
+const LIVE_PERIOD: Duration = Duration::from_millis(100);
+/// A command that is done sooner than this shows no live display: it would only flicker.
+const LIVE_AFTER: Duration = Duration::from_millis(150);
+
+/// A display that goes on until it is stopped.
+pub(crate) struct Screen {
+    stop: Sender<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Screen {
+    /// Starts to show what `watcher` sees.
+    pub(crate) fn start(ui: &Arc<Ui>, watcher: &Watcher) -> Self {
+        let (stop, stopped) = mpsc::channel();
+        let (ui, watcher) = (Arc::clone(ui), watcher.clone());
+        let thread = std::thread::Builder::new().name("sandmill-display".to_owned()).spawn(move || {
+            let mut painter = Painter::new(&ui, &watcher);
+            while stopped.recv_timeout(LIVE_PERIOD) == Err(RecvTimeoutError::Timeout) {
+                painter.paint();
+            }
+            painter.finish();
+        });
+        // Without the thread there is no display, and the runs go on.
+        Self { stop, thread: thread.ok() }
+    }
+
+    /// Shows the rest and stops.
+    pub(crate) fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let _ = self.stop.send(());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+enum Style {
+    Live(Option<LiveDisplay>),
+    Plain(PlainLines),
+    Quiet,
+}
+
+struct Painter<'a> {
+    ui: &'a Ui,
+    watcher: &'a Watcher,
+    style: Style,
+    started: Instant,
+}
+
+impl<'a> Painter<'a> {
+    fn new(ui: &'a Ui, watcher: &'a Watcher) -> Self {
+        let style = match (ui.format, ui.stderr_terminal) {
+            (OutputFormat::Quiet, _) => Style::Quiet,
+            (_, true) => Style::Live(None),
+            (_, false) => Style::Plain(PlainLines::default()),
+        };
+        Self { ui, watcher, style, started: Instant::now() }
+    }
+
+    fn paint(&mut self) {
+        self.news();
+        match &mut self.style {
+            Style::Live(display) => {
+                if display.is_none() && self.started.elapsed() >= LIVE_AFTER {
+                    let new = LiveDisplay::new();
+                    self.ui.set_live(Some(new.display().clone()));
+                    *display = Some(new);
+                }
+                if let Some(display) = display {
+                    display.paint(self.watcher);
+                }
+            }
+            Style::Plain(lines) => {
+                let told = lines.paint(&self.watcher.board(), false);
+                told.iter().for_each(|line| self.ui.talk(line));
+            }
+            Style::Quiet => {}
+        }
+    }
+
+    fn finish(&mut self) {
+        self.news();
+        match &mut self.style {
+            Style::Live(display) => {
+                self.ui.set_live(None);
+                if let Some(display) = display.take() {
+                    display.clear();
+                }
+            }
+            Style::Plain(lines) => {
+                let told = lines.paint(&self.watcher.board(), true);
+                told.iter().for_each(|line| self.ui.talk(line));
+            }
+            Style::Quiet => {}
+        }
+        // Whatever was written is to be there before the results.
+        let _ = io::stderr().flush();
+    }
+
+    /// Log lines and failures, as they come.
+    fn news(&mut self) {
+        let mut board = self.watcher.board();
+        let (lines, left_out) = board.take_lines();
+        let failures = board.take_failures();
+        let last = board.failures_shown == KEPT_FAILURES;
+        drop(board);
+        for (name, line) in &lines {
+            self.ui.talk(log_line(name, line));
+        }
+        if left_out > 0 {
+            self.ui.talk(dim().apply_to(format_args!("… {left_out} log lines left out")));
+        }
+        for failure in &failures {
+            self.ui.talk(failure_lines(failure));
+        }
+        if last && !failures.is_empty() {
+            self.ui.talk(dim().apply_to("… further failures are only counted"));
+        }
+    }
+}
+
+/// One line of a guest's log.
+pub(crate) fn log_line(name: &str, line: &LogLine) -> String {
+    let level = match line.level {
+        LogLevel::Error => red().apply_to("error"),
+        LogLevel::Warn => yellow().apply_to("warn"),
+        LogLevel::Info => cyan().apply_to("info"),
+        LogLevel::Debug => dim().apply_to("debug"),
+        LogLevel::Trace => dim().apply_to("trace"),
+    };
+    let name = dim().apply_to(short(name));
+    match line.source {
+        LogSource::Stdout | LogSource::Stderr => format!("{name} | {}", short(&line.message)),
+        LogSource::Log | LogSource::Host => format!("{name} | {level}: {}", short(&line.message)),
+    }
+}
+
+/// A failure as it happens, with the last lines of the run's log.
+fn failure_lines(failure: &Failed) -> String {
+    let state = &failure.state;
+    let message = state.message.as_deref().unwrap_or_default();
+    let (first, more) = message.split_once('\n').unwrap_or((message, ""));
+    let mut text = format!(
+        "{} {} {}: {}",
+        red().apply_to("✗"),
+        short(&failure.name),
+        state_words(&state.name),
+        short(first)
+    );
+    for line in more.lines().filter(|line| !line.trim().is_empty()).take(3) {
+        text.push_str(&format!("\n    {}", short(line)));
+    }
+    for line in &failure.lines {
+        text.push_str(&format!("\n    {}", log_line("log", line)));
+    }
+    text
+}
+
+/// `timed out` for `TimedOut`.
+fn state_words(name: &str) -> String {
+    let mut words = String::with_capacity(name.len() + 4);
+    for c in name.chars() {
+        if c.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(c.to_lowercase());
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_states_become_words() {
+        assert_eq!(state_words("TimedOut"), "timed out");
+        assert_eq!(state_words("Failed"), "failed");
+    }
+}

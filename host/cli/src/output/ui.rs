@@ -1,0 +1,146 @@
+//! What speaks to the user: the one thing that writes to stderr, and knows whether it is a
+//! terminal, whether colours are wanted, and whether the talk must go above a live display.
+
+use std::fmt::Display;
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::Mutex;
+
+use console::Style;
+use indicatif::MultiProgress;
+
+use crate::app::{ColorChoice, OutputFormat};
+use crate::error::CliError;
+
+/// Speaks to the user.
+#[derive(Debug)]
+pub(crate) struct Ui {
+    /// How to speak.
+    pub(crate) format: OutputFormat,
+    /// Whether results go to a terminal.
+    pub(crate) stdout_terminal: bool,
+    /// Whether talk goes to a terminal.
+    pub(crate) stderr_terminal: bool,
+    /// The live display that is on the screen, if any.
+    live: Mutex<Option<MultiProgress>>,
+}
+
+impl Ui {
+    /// Finds out where stdout and stderr go.
+    pub(crate) fn new(format: OutputFormat, color: ColorChoice) -> Self {
+        let ui = Self {
+            format,
+            stdout_terminal: std::io::stdout().is_terminal(),
+            stderr_terminal: std::io::stderr().is_terminal(),
+            live: Mutex::new(None),
+        };
+        match color {
+            // What `console` finds: a terminal that can, and neither NO_COLOR nor CLICOLOR=0.
+            ColorChoice::Auto => {}
+            ColorChoice::Always => set_colors(true),
+            ColorChoice::Never => set_colors(false),
+        }
+        ui
+    }
+
+    /// Whether to speak to people.
+    pub(crate) fn is_human(&self) -> bool {
+        self.format == OutputFormat::Human
+    }
+
+    /// Whether to speak to programs.
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == OutputFormat::Json
+    }
+
+    /// Whether to say nothing but results and errors.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.format == OutputFormat::Quiet
+    }
+
+    /// Says something that is neither a result nor an error. Nothing when quiet.
+    pub(crate) fn talk(&self, text: impl Display) {
+        if !self.is_quiet() {
+            self.write(&text.to_string());
+        }
+    }
+
+    /// Says that something is being done: `   Building census`.
+    pub(crate) fn step(&self, verb: &str, what: impl Display) {
+        self.talk(format_args!("{} {what}", bold_green().apply_to(format_args!("{verb:>10}"))));
+    }
+
+    /// Says that something is odd.
+    pub(crate) fn warn(&self, text: impl Display) {
+        self.talk(format_args!("{}: {text}", Style::new().for_stderr().yellow().bold().apply_to("warning")));
+    }
+
+    /// Says what went wrong, and what to do about it.
+    pub(crate) fn error(&self, error: &CliError) {
+        let mut text = format!("{}: {}", red().apply_to("error"), error.message);
+        for detail in &error.details {
+            for line in detail.lines() {
+                text.push_str("\n  ");
+                text.push_str(line);
+            }
+        }
+        for hint in &error.hints {
+            text.push_str(&format!("\n{}: {hint}", cyan().apply_to("hint")));
+        }
+        self.write(&text);
+    }
+
+    /// Writes to stderr, above the live display if there is one.
+    pub(crate) fn write(&self, text: &str) {
+        let live = self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let on_screen = live.as_ref().is_some_and(|live| live.println(text).is_ok());
+        drop(live);
+        if !on_screen {
+            // Where stderr is closed there is nobody to tell.
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// Calls `write` while the live display is off the screen, so that it may write to stdout.
+    pub(crate) fn around_live<T>(&self, write: impl FnOnce() -> T) -> T {
+        let live = self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        match live {
+            Some(live) if self.stdout_terminal => live.suspend(write),
+            _ => write(),
+        }
+    }
+
+    /// Puts a live display on the screen, or takes it off.
+    pub(crate) fn set_live(&self, display: Option<MultiProgress>) {
+        *self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = display;
+    }
+}
+
+fn set_colors(on: bool) {
+    console::set_colors_enabled(on);
+    console::set_colors_enabled_stderr(on);
+}
+
+/// For errors and failures.
+pub(crate) fn red() -> Style {
+    Style::new().for_stderr().red().bold()
+}
+
+/// For warnings.
+pub(crate) fn yellow() -> Style {
+    Style::new().for_stderr().yellow()
+}
+
+/// For hints and names.
+pub(crate) fn cyan() -> Style {
+    Style::new().for_stderr().cyan().bold()
+}
+
+/// For what went well.
+pub(crate) fn bold_green() -> Style {
+    Style::new().for_stderr().green().bold()
+}
+
+/// For what matters less.
+pub(crate) fn dim() -> Style {
+    Style::new().for_stderr().dim()
+}
