@@ -52,7 +52,10 @@ thread_local! {
 
 /// Polls `future` on this thread until it is ready or `rule` says to stop. Ends without having
 /// armed anything when the future never waits.
-pub(crate) fn block_on<F: Future>(mut future: Pin<&mut F>, rule: &StopRule) -> Result<F::Output, Stop> {
+pub(crate) fn block_on<F: Future>(
+    mut future: Pin<&mut F>,
+    rule: &StopRule,
+) -> Result<F::Output, Stop> {
     let (bell, waker) = BELL.take().unwrap_or_else(|| {
         let bell = Arc::new(Bell::default());
         let waker = Waker::from(Arc::clone(&bell));

@@ -23,6 +23,8 @@ pub const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Memory that a component has to describe itself, most of it never touched: it has to hold the
 /// component's own data, however large the limits of its runs are set.
 const DESCRIBE_MEMORY: u64 = 1 << 30;
+/// Elements of all its tables meanwhile: they count as memory too.
+const DESCRIBE_TABLE_ELEMENTS: u64 = 10_000_000;
 /// Bytes of all descriptions together.
 const DESCRIBE_OUTPUT: u64 = 4 << 20;
 /// Handles that a component may hold meanwhile.
@@ -34,6 +36,7 @@ const MAX_FAULTS: usize = 10;
 pub(crate) fn state(component: Digest, max_memory: u64) -> State {
     let limits = Limits {
         memory: DESCRIBE_MEMORY.min(max_memory),
+        table_elements: DESCRIBE_TABLE_ELEMENTS,
         timeout: DESCRIBE_TIMEOUT,
         output: DESCRIBE_OUTPUT,
         logs: 0,
@@ -153,7 +156,8 @@ mod tests {
     fn all_faults_are_told_at_once() {
         let good = check(vec![task("a-b.c_9", "{}"), task("0", "false")]).unwrap();
         assert_eq!(good.len(), 2);
-        let tasks = vec![task("a", "{}"), task("a", "{"), task("\u{202e}evil", "3"), task("", "{}")];
+        let tasks =
+            vec![task("a", "{}"), task("a", "{"), task("\u{202e}evil", "3"), task("", "{}")];
         let message = check(tasks).unwrap_err().message;
         for fault in ["`a` is described twice", "`a` is not JSON", "\\u{202e}", "neither", "``"] {
             assert!(message.contains(fault), "{fault} is not in {message}");

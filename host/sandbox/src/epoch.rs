@@ -85,9 +85,7 @@ impl Shared {
             if started == seen && self.running.load(Ordering::SeqCst) == 0 {
                 let mut gate = self.gate.lock();
                 self.asleep.store(true, Ordering::SeqCst);
-                if self.running.load(Ordering::SeqCst) == 0
-                    && !self.closed.load(Ordering::SeqCst)
-                {
+                if self.running.load(Ordering::SeqCst) == 0 && !self.closed.load(Ordering::SeqCst) {
                     self.wake.wait(&mut gate);
                 }
                 self.asleep.store(false, Ordering::SeqCst);

@@ -191,10 +191,6 @@ impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         self.wasi();
         let wasi = self.wasi.as_mut().expect("made just now");
-        WasiHttpCtxView {
-            hooks: &mut wasi.http_gate,
-            table: &mut self.table,
-            ctx: &mut wasi.http,
-        }
+        WasiHttpCtxView { hooks: &mut wasi.http_gate, table: &mut self.table, ctx: &mut wasi.http }
     }
 }

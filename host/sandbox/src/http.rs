@@ -49,9 +49,7 @@ fn admits(grants: &[HttpGrant], uri: &Uri) -> bool {
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     let host = host.parse::<std::net::IpAddr>().map_or(host, |address| address.to_string());
-    grants
-        .iter()
-        .any(|grant| grant.host == host && grant.port.unwrap_or(default_port) == port)
+    grants.iter().any(|grant| grant.host == host && grant.port.unwrap_or(default_port) == port)
 }
 
 type Sent = wasmtime_wasi_http::Result<(
@@ -86,16 +84,27 @@ mod tests {
         let grants = ["example.com", "10.0.0.1:8080", "[::1]:80"];
         let grants = grants.map(|grant| grant.parse::<HttpGrant>().unwrap());
         let good = [
-            "http://example.com/a", "https://EXAMPLE.com./", "https://example.com:443/",
-            "http://10.0.0.1:8080/", "https://10.0.0.1:8080/", "http://[::1]/",
+            "http://example.com/a",
+            "https://EXAMPLE.com./",
+            "https://example.com:443/",
+            "http://10.0.0.1:8080/",
+            "https://10.0.0.1:8080/",
+            "http://[::1]/",
         ];
         for uri in good {
             assert!(admits(&grants, &uri.parse().unwrap()), "{uri}");
         }
         let bad = [
-            "https://example.com:80/", "http://example.com.evil.org/", "http://evil.org/",
-            "http://example.com@evil.org/", "http://evil@example.com/", "http://10.0.0.1/",
-            "http://[::1]:81/", "http://127.0.0.1/", "ftp://example.com/", "/a",
+            "https://example.com:80/",
+            "http://example.com.evil.org/",
+            "http://evil.org/",
+            "http://example.com@evil.org/",
+            "http://evil@example.com/",
+            "http://10.0.0.1/",
+            "http://[::1]:81/",
+            "http://127.0.0.1/",
+            "ftp://example.com/",
+            "/a",
             "http://0x0a000001:8080/",
         ];
         for uri in bad {

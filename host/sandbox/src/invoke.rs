@@ -14,16 +14,19 @@ use crate::bindings::Task;
 use crate::bindings::sandmill::task::types;
 use crate::block_on::block_on;
 use crate::describe::is_name;
+use crate::dirs;
 use crate::engine::{Kind, POOLED_TABLE_ELEMENTS};
 use crate::host::{RunIdentity, State, on_epoch};
 use crate::network::NetworkGate;
-use crate::outcome::{self, Phase};
+use crate::outcome::{self, Phase, Refusal};
 use crate::prepared::{Linked, caught};
 use crate::sandbox::Shared;
 use crate::stop::StopRule;
-use crate::dirs;
 
-/// Bytes beyond the result that a guest may hand over in one call, host calls included.
+/// Bytes that a guest may hand over in one host call, however small its result has to be: 16 MiB.
+/// The result has the same bound while it is read, then its own.
+const HOSTCALL_BYTES: u64 = 16 << 20;
+/// Bytes of a result's frame: the names and flags around its payload.
 const HOSTCALL_SLACK: u64 = 1 << 20;
 /// Bytes of a failure's message that are kept.
 const MAX_FAILURE_MESSAGE_BYTES: usize = 64 << 10;
@@ -190,7 +193,7 @@ fn new_store(linked: &Linked, state: State, limits: &Limits) -> Result<Store<Sta
     store.limiter(|state| &mut state.limiter);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(on_epoch);
-    let hostcall = limits.output.saturating_add(HOSTCALL_SLACK);
+    let hostcall = limits.output.max(HOSTCALL_BYTES).saturating_add(HOSTCALL_SLACK);
     store.set_hostcall_fuel(usize::try_from(hostcall).unwrap_or(usize::MAX));
     if let Some(fuel) = limits.fuel {
         store.set_fuel(fuel).map_err(|error| {
@@ -199,11 +202,6 @@ fn new_store(linked: &Linked, state: State, limits: &Limits) -> Result<Store<Sta
     }
     Ok(store)
 }
-
-/// A run whose grants cannot be had.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Refusal(String);
 
 /// Opens what is granted and has to be there: directories, and the addresses of names.
 async fn open_grants(store: &mut Store<State>) -> wasmtime::Result<()> {
@@ -240,10 +238,7 @@ fn value_of(bytes: Vec<u8>, limits: &Limits) -> Result<Value, End> {
 }
 
 fn bounds(limits: &Limits) -> Bounds {
-    Bounds {
-        max_bytes: usize::try_from(limits.output).unwrap_or(usize::MAX),
-        ..Bounds::DEFAULT
-    }
+    Bounds { max_bytes: usize::try_from(limits.output).unwrap_or(usize::MAX), ..Bounds::DEFAULT }
 }
 
 /// Checks a failure.

@@ -21,10 +21,7 @@ pub(crate) enum HostLimit {
 }
 
 impl poll::Host for State {
-    async fn poll(
-        &mut self,
-        pollables: Vec<Resource<DynPollable>>,
-    ) -> wasmtime::Result<Vec<u32>> {
+    async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
         if pollables.len() > MAX_POLL_LIST {
             return Err(HostLimit::PollList { asked: pollables.len() }.into());
         }

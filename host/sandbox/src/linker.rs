@@ -5,9 +5,7 @@ use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
-use wasmtime_wasi::p2::bindings::{
-    LinkOptions, cli, clocks, filesystem, io, random, sockets,
-};
+use wasmtime_wasi::p2::bindings::{LinkOptions, cli, clocks, filesystem, io, random, sockets};
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 
 use crate::context;
@@ -20,8 +18,16 @@ const KNOWN_PACKAGES: &[(&str, &str, &[&str])] = &[
         "wasi:cli",
         "0.2.",
         &[
-            "environment", "exit", "stdin", "stdout", "stderr", "terminal-input",
-            "terminal-output", "terminal-stdin", "terminal-stdout", "terminal-stderr",
+            "environment",
+            "exit",
+            "stdin",
+            "stdout",
+            "stderr",
+            "terminal-input",
+            "terminal-output",
+            "terminal-stdin",
+            "terminal-stdout",
+            "terminal-stderr",
         ],
     ),
     ("wasi:io", "0.2.", &["error", "poll", "streams"]),
@@ -32,8 +38,13 @@ const KNOWN_PACKAGES: &[(&str, &str, &[&str])] = &[
         "wasi:sockets",
         "0.2.",
         &[
-            "network", "instance-network", "tcp", "tcp-create-socket", "udp",
-            "udp-create-socket", "ip-name-lookup",
+            "network",
+            "instance-network",
+            "tcp",
+            "tcp-create-socket",
+            "udp",
+            "udp-create-socket",
+            "ip-name-lookup",
         ],
     ),
     ("wasi:http", "0.2.", &["types", "outgoing-handler"]),
@@ -109,8 +120,13 @@ mod tests {
             assert!(is_known(good), "{good}");
         }
         for bad in [
-            "wasi:random/random", "wasi:random/random@0.3.0", "wasi:nn/graph@0.2.0",
-            "sandmill:task/log@0.2.0", "random", "wasi:io/pollx@0.2.0", "wasi:random/random@0.20.0",
+            "wasi:random/random",
+            "wasi:random/random@0.3.0",
+            "wasi:nn/graph@0.2.0",
+            "sandmill:task/log@0.2.0",
+            "random",
+            "wasi:io/pollx@0.2.0",
+            "wasi:random/random@0.20.0",
         ] {
             assert!(!is_known(bad), "{bad}");
         }

@@ -133,10 +133,7 @@ impl ip_name_lookup::HostResolveAddressStream for State {
         &mut self,
         stream: Resource<ip_name_lookup::ResolveAddressStream>,
     ) -> Result<Option<ip_name_lookup::IpAddress>, SocketError> {
-        ip_name_lookup::HostResolveAddressStream::resolve_next_address(
-            &mut self.sockets(),
-            stream,
-        )
+        ip_name_lookup::HostResolveAddressStream::resolve_next_address(&mut self.sockets(), stream)
     }
 
     fn subscribe(

@@ -27,6 +27,11 @@ pub(crate) enum Phase {
     Calling,
 }
 
+/// A run whose grants cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Refusal(pub(crate) String);
+
 /// Says what `error` means. `tail` is the end of what the guest wrote to standard error.
 pub(crate) fn end_of(
     error: &wasmtime::Error,
@@ -67,6 +72,9 @@ fn meaning(
     tail: &[u8],
     limits: &sandmill_core::Limits,
 ) -> (EndKind, String) {
+    if let Some(Refusal(message)) = find::<Refusal>(error) {
+        return (EndKind::Refused, message.clone());
+    }
     if let Some(hit) = find::<LimitHit>(error) {
         return (EndKind::OutOfMemory, hit.to_string());
     }
@@ -142,10 +150,9 @@ fn of_trap(trap: Trap, tail: &[u8], limits: &sandmill_core::Limits) -> (EndKind,
         Trap::IntegerOverflow | Trap::IntegerDivisionByZero | Trap::BadConversionToInteger => {
             TrapKind::Arithmetic
         }
-        Trap::IndirectCallToNull
-        | Trap::BadSignature
-        | Trap::NullReference
-        | Trap::CastFailure => TrapKind::BadCall,
+        Trap::IndirectCallToNull | Trap::BadSignature | Trap::NullReference | Trap::CastFailure => {
+            TrapKind::BadCall
+        }
         Trap::CannotEnterComponent
         | Trap::CannotLeaveComponent
         | Trap::InvalidChar
@@ -160,9 +167,18 @@ fn of_trap(trap: Trap, tail: &[u8], limits: &sandmill_core::Limits) -> (EndKind,
 
 /// Functions through which a Rust guest ends itself: they say nothing of why.
 const MACHINERY: &[&str] = &[
-    "abort", "rust_panic", "__rust_start_panic", "rust_begin_unwind", "__rust_abort",
-    "core::panicking::", "std::panicking::", "std::process::abort", "std::sys::pal::",
-    "__rustc::", "std::sys::backtrace::", "panic_abort::",
+    "abort",
+    "rust_panic",
+    "__rust_start_panic",
+    "rust_begin_unwind",
+    "__rust_abort",
+    "core::panicking::",
+    "std::panicking::",
+    "std::process::abort",
+    "std::sys::pal::",
+    "__rustc::",
+    "std::sys::backtrace::",
+    "panic_abort::",
 ];
 
 fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
@@ -182,7 +198,6 @@ fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
 fn is_machinery(name: &str, part: &str) -> bool {
     if part.ends_with("::") { name.starts_with(part) } else { name == part }
 }
-
 
 #[cfg(test)]
 mod tests {

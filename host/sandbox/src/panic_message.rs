@@ -43,8 +43,7 @@ fn panic_message(text: &str) -> String {
     let message = ["\nnote: ", "\nstack backtrace:"]
         .into_iter()
         .fold(rest, |message, end| message.split(end).next().unwrap_or(message));
-    let message =
-        if message.starts_with("note: ") { "" } else { message }.trim_end();
+    let message = if message.starts_with("note: ") { "" } else { message }.trim_end();
     let whole = match (first.strip_suffix(':'), message) {
         (Some(place), "") => place.to_owned(),
         (Some(place), message) => format!("{place}: {message}"),
@@ -66,7 +65,8 @@ mod tests {
         let tail = b"hello\n\nthread '<unnamed>' (1) panicked at src/lib.rs:1:2:\nno such\nthing\n\
                      note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n";
         assert_eq!(find(tail), panic("panicked at src/lib.rs:1:2: no such\nthing"));
-        let twice = b"thread 'main' panicked at a.rs:1:1:\none\nthread 'main' panicked at b.rs:2:2:\ntwo";
+        let twice =
+            b"thread 'main' panicked at a.rs:1:1:\none\nthread 'main' panicked at b.rs:2:2:\ntwo";
         assert_eq!(find(twice), panic("panicked at b.rs:2:2: two"));
         let bare = b"thread 'main' panicked at a.rs:1:1:\nnote: run with";
         assert_eq!(find(bare), panic("panicked at a.rs:1:1"));
@@ -79,7 +79,8 @@ mod tests {
     fn a_failed_allocation_is_told_from_a_panic() {
         let plain = b"memory allocation of 4294967 bytes failed\n";
         assert_eq!(find(plain), Some(LastWords::OutOfMemory(4_294_967)));
-        let quoted = b"memory allocation of 1 bytes failed\nthread 'main' panicked at a.rs:1:1:\nno";
+        let quoted =
+            b"memory allocation of 1 bytes failed\nthread 'main' panicked at a.rs:1:1:\nno";
         assert_eq!(find(quoted), panic("panicked at a.rs:1:1: no"));
         assert_eq!(find(b"memory allocation of many bytes failed"), None);
         assert_eq!(find(b"memory allocation of "), None);

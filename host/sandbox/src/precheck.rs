@@ -166,17 +166,15 @@ mod tests {
                 assert!(words.iter().any(|word| reason.contains(word)), "{reason}");
             }
         }
-        assert_eq!(
-            check(&bytes[..20]).unwrap_err(),
-            "the component is truncated at byte 20"
-        );
+        assert_eq!(check(&bytes[..20]).unwrap_err(), "the component is truncated at byte 20");
     }
 
     #[test]
     fn there_is_a_limit_to_everything() {
         let modules = "(core module)".repeat(MAX_NESTED + 1);
         assert!(refusal(&format!("(component {modules})")).contains("64 modules"));
-        let imports: String = (0..=MAX_IMPORTS).map(|i| format!("(import \"f{i}\" (func))")).collect();
+        let imports: String =
+            (0..=MAX_IMPORTS).map(|i| format!("(import \"f{i}\" (func))")).collect();
         assert!(refusal(&format!("(component {imports})")).contains("more than 1000 imports"));
         let body = "nop ".repeat(MAX_FUNCTION_BYTES);
         let reason = refusal(&format!("(component (core module (func {body})))"));

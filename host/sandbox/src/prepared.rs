@@ -63,9 +63,9 @@ impl PreparedCache {
     ) -> Result<Arc<Prepared>, End> {
         let slot = self.slot(component.digest());
         // Whoever comes first makes it; the others wait here.
-        let ready = slot.ready.get_or_init(|| {
-            caught("preparing the component", || Prepared::new(shared, component))
-        });
+        let ready = slot
+            .ready
+            .get_or_init(|| caught("preparing the component", || Prepared::new(shared, component)));
         if let Err(end) = ready
             && end.kind != EndKind::Refused
         {
@@ -249,10 +249,8 @@ fn check_imports(compiled: &Compiled) -> Result<Vec<String>, End> {
 fn link(compiled: &Compiled) -> Result<Linked, End> {
     let engine = &compiled.engine;
     let ty = compiled.component.component_type();
-    let exports: Vec<(&str, ComponentItem)> = ty
-        .exports(&engine.engine)
-        .map(|(name, item)| (name, item.ty))
-        .collect();
+    let exports: Vec<(&str, ComponentItem)> =
+        ty.exports(&engine.engine).map(|(name, item)| (name, item.ty)).collect();
     if !exports.iter().any(|(name, _)| name.starts_with(RUNNER)) {
         let names: Vec<&str> = exports.iter().map(|(name, _)| *name).collect();
         let told = match names.is_empty() {

@@ -27,9 +27,7 @@ impl Randomness {
         hasher.update(task.as_bytes());
         hasher.update(arguments);
         let key = *hasher.finalize().as_bytes();
-        let stream = |name: &[u8]| {
-            blake3::Hasher::new_keyed(&key).update(name).finalize_xof()
-        };
+        let stream = |name: &[u8]| blake3::Hasher::new_keyed(&key).update(name).finalize_xof();
         let mut seed = [0; 16];
         stream(b"insecure-seed").fill(&mut seed);
         Self::Call { secure: stream(b"random"), insecure: stream(b"insecure"), seed }

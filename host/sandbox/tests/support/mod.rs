@@ -152,7 +152,7 @@ pub(crate) fn component(module: &str) -> Component {
     let bytes = ComponentEncoder::default()
         .validate(true)
         .module(&module)
-        .and_then(|mut encoder| encoder.encode())
+        .and_then(|encoder| encoder.encode())
         .unwrap_or_else(|error| panic!("the module does not make a component: {error:?}"));
     Component::new(bytes, "test")
 }
