@@ -204,7 +204,6 @@ impl Faults {
     }
 
     /// The faults, in the order of the file: at most [`MAX_FAULTS`].
-    #[must_use]
     pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
         self.faults.iter()
     }

@@ -245,7 +245,7 @@ impl Edge {
             let Some(kinds) = schema.kinds() else { return };
             if !kinds.has(Kinds::ARRAY) {
                 let word = if levels == 1 { "map" } else { "flatten" };
-                let of = if level > 0 { "an element of " } else { "" };
+                let of = if level > 0 || each { "an element of " } else { "" };
                 let what = format!("`{word}` needs an array, but {of}`{reference}` is {kinds}");
                 names.fault(&self.place, what);
                 return;

@@ -216,18 +216,16 @@ fn header(reader: &mut Reader, root: &DeTable<'_>) -> Header {
     reader.only(table, &FLOW_KEYS, "[flow]");
     let name = table.get("name").and_then(|node| reader.string(node, "`name`"));
     match &name {
-        Some(name) => {
-            if !is_flow_name(&name.value) {
-                let what = format!("`{}` cannot be the name of a flow", name.value);
-                let hint = "use lower-case letters, digits, `.`, `_` and `-`, starting with a letter \
-                            or digit, 128 at most";
-                reader.hinted(&name.place, what, hint);
-            }
+        Some(name) if !is_flow_name(&name.value) => {
+            let what = format!("`{}` cannot be the name of a flow", name.value);
+            let hint = "use lower-case letters, digits, `.`, `_` and `-`, starting with a letter \
+                        or digit, 128 at most";
+            reader.hinted(&name.place, what, hint);
         }
         None if !table.contains_key("name") => {
             reader.missing(&node.span(), "[flow] has no `name`", "write name = \"…\"");
         }
-        None => {}
+        Some(_) | None => {}
     }
     let description =
         table.get("description").and_then(|node| reader.string(node, "`description`"));

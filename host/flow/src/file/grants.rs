@@ -150,21 +150,6 @@ fn setting(reader: &mut Reader, node: &Node<'_>, of: &str) -> Option<Located<Set
     Some(Located::new(Setting::Text(text.value), text.place))
 }
 
-impl GrantSpec {
-    /// The references to parameters in it.
-    pub(crate) fn references(&self) -> impl Iterator<Item = Located<&Reference>> {
-        let settings = self.env.iter().map(|(_, setting)| setting);
-        settings.chain(self.dirs.iter().map(|dir| &dir.host)).filter_map(|setting| {
-            match &setting.value {
-                Setting::Parameter(reference) => {
-                    Some(Located::new(reference, setting.place.clone()))
-                }
-                Setting::Text(_) => None,
-            }
-        })
-    }
-}
-
 /// A path of the file's, from the directory that the file is in.
 pub(crate) fn beside(directory: &std::path::Path, path: &str) -> PathBuf {
     let joined = directory.join(path);

@@ -19,6 +19,8 @@ const KEYS: [&str; 9] = [
     "cancel_grace",
 ];
 
+const UNIT_HINT: &str = "write the number with its unit, in quotes: \"30s\" or \"64MiB\"";
+
 /// Reads a `[limits]` table. What does not fit is left out, and noted.
 pub(super) fn read(reader: &mut Reader, node: &Node<'_>, of: &str) -> LimitOverrides {
     let Some(table) = reader.table(node, of) else { return LimitOverrides::default() };
@@ -38,11 +40,14 @@ pub(super) fn read(reader: &mut Reader, node: &Node<'_>, of: &str) -> LimitOverr
                 good.insert(name.to_owned(), json);
             }
             Err(why) => {
-                let shown = match &literal {
+                let what = match &literal {
                     Literal::String(_) => why.to_string(),
-                    _ => format!("the limit `{name}` cannot be {}: {why}", literal.kind_name()),
+                    _ => format!("the limit `{name}` does not fit: {why}"),
                 };
-                reader.fault(&value.span(), shown);
+                let fault = reader.source.fault(&value.span(), what);
+                let unit =
+                    matches!(literal, Literal::Integer(1..)) && why.to_string().contains("string");
+                reader.faults.push(if unit { fault.hint(UNIT_HINT) } else { fault });
             }
         }
     }

@@ -57,14 +57,15 @@ pub(super) fn read(
     let table = reader.table(node, &of)?;
     reader.only(table, &KEYS, &of);
     let arguments = table.get("arguments").map(|node| arguments(reader, node)).unwrap_or_default();
-    let zip = table.get("zip").and_then(|node| zip(reader, node)).unwrap_or_default();
-    if table.contains_key("zip")
-        && arguments.iter().filter(|(_, a)| a.value.is_mapped()).count() < 2
+    let zip = table.get("zip").and_then(|node| Some((zip(reader, node)?, node.span())));
+    if let Some((_, place)) = &zip
+        && arguments.iter().all(|(_, argument)| argument.value != Argument::Same(Operand::Unread))
+        && arguments.iter().filter(|(_, argument)| argument.value.is_mapped()).count() < 2
     {
-        let place = table.get("zip").map_or(node.span(), toml::Spanned::span);
         let what = format!("{of} maps over fewer than two lists, so `zip` says nothing");
-        reader.hinted(&place, what, "remove it");
+        reader.hinted(place, what, "remove it");
     }
+    let zip = zip.map(|(zip, _)| zip).unwrap_or_default();
     let after = table.get("after").map(|node| reader.strings(node, "`after`")).unwrap_or_default();
     let limits = table
         .get("limits")

@@ -185,7 +185,7 @@ impl Schedule {
         let (handed, running) = (Marks::default(), BTreeSet::new());
         self.stages[id].total = Some(total);
         self.stages[id].phase =
-            Phase::Open(Open { total, inputs, ready, handed, running, left: total });
+            Phase::Open(Box::new(Open { total, inputs, ready, handed, running, left: total }));
         self.sized(id);
         if total == 0 {
             self.finish(id);
@@ -253,8 +253,8 @@ impl Schedule {
             let plan = Arc::clone(&self.plan);
             if self.piece_ended(&plan.nodes[*other].pipes, index)
                 && self.stages[*other].wants(index)
-                && let Phase::Open(Open { ready: Ready::Some(queue), .. }) =
-                    &mut self.stages[*other].phase
+                && let Phase::Open(open) = &mut self.stages[*other].phase
+                && let Ready::Some(queue) = &mut open.ready
             {
                 queue.push_back(index);
                 self.work(*other);
@@ -364,7 +364,10 @@ impl Schedule {
     #[must_use]
     pub fn queued(&self) -> usize {
         let queued = |stage: &Stage| match &stage.phase {
-            Phase::Open(Open { ready: Ready::Some(queue), .. }) => queue.len(),
+            Phase::Open(open) => match &open.ready {
+                Ready::Some(queue) => queue.len(),
+                Ready::From(_) => 0,
+            },
             _ => 0,
         };
         self.stages.iter().map(queued).sum()

@@ -40,7 +40,7 @@ pub(super) enum Phase {
     /// What it waits for is there, and it is the next to be looked at.
     Due,
     /// Its runs are handed out.
-    Open(Open),
+    Open(Box<Open>),
     /// All its runs have ended, or it never had any.
     Finished,
 }
@@ -78,14 +78,6 @@ impl Open {
         };
         self.handed.set(index);
         Some(index)
-    }
-
-    /// Whether a run can be handed out.
-    pub(super) fn is_ready(&self) -> bool {
-        match &self.ready {
-            Ready::From(next) => *next < self.total,
-            Ready::Some(queue) => !queue.is_empty(),
-        }
     }
 }
 
