@@ -1,21 +1,25 @@
 //! Maps a task over a range of seeds: `cargo run --release -p sandmill --example map -- \
-//! montecarlo.wasm estimate seed 1000`.
+//! montecarlo.wasm estimate seed 1000 samples=10`.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::time::Instant;
 
-use sandmill::{Host, MapOptions};
+use sandmill::{Host, MapOptions, Value};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [path, task, parameter, count] = arguments.as_slice() else {
-        return Err("usage: map COMPONENT TASK PARAMETER COUNT".into());
+    let [path, task, parameter, count, fixed @ ..] = arguments.as_slice() else {
+        return Err("usage: map COMPONENT TASK PARAMETER COUNT [NAME=JSON]...".into());
     };
     let count: u64 = count.parse()?;
     let host = Host::new()?;
     let component = host.load(path)?;
     let window = MapOptions { window: Some(1_024), fail_fast: false };
-    let task = host.task(&component, task)?.map_options(window);
+    let mut task = host.task(&component, task)?.map_options(window);
+    for argument in fixed {
+        let (name, json) = argument.split_once('=').ok_or("an argument is NAME=JSON")?;
+        task = task.with(name, &Value::from_json_str(json)?)?;
+    }
 
     let started = Instant::now();
     let mut completed = 0;

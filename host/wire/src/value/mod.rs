@@ -45,6 +45,7 @@ mod bounds;
 mod build;
 mod canonical;
 mod check;
+mod embedded;
 mod error;
 mod handle;
 mod json_read;
