@@ -6,10 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Where the guests are, from this crate, and the macro that names those there.
-const PLACES: [(&str, &str, &str); 2] = [
-    ("../../examples", "foreach_example", "EXAMPLES"),
-    ("../guests", "foreach_guest", "GUESTS"),
-];
+const PLACES: [(&str, &str, &str); 2] =
+    [("../../examples", "foreach_example", "EXAMPLES"), ("../guests", "foreach_guest", "GUESTS")];
 
 fn main() {
     let mut code = String::new();

@@ -23,6 +23,7 @@ sandmill_guest::export!(
     hoard,
     allocate,
     recurse,
+    recurse_with_data,
     panic,
     abort,
     exit,
@@ -100,6 +101,17 @@ fn allocate(bytes: usize) -> usize {
 /// Calls itself for ever.
 #[task]
 fn recurse() -> u64 {
+    #[expect(unconditional_recursion, reason = "that is what it is for")]
+    #[inline(never)]
+    fn deeper(depth: u64) -> u64 {
+        deeper(depth.wrapping_mul(31) + 1).rotate_left(3) ^ depth
+    }
+    deeper(black_box(1))
+}
+
+/// Calls itself for ever, and has data on its stack each time.
+#[task]
+fn recurse_with_data() -> u64 {
     #[expect(unconditional_recursion, reason = "that is what it is for")]
     fn deeper(depth: u64) -> u64 {
         let here = black_box([depth; 16]);
