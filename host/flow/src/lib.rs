@@ -41,5 +41,5 @@ pub use parameter::{ParameterSpec, ParameterType};
 pub use plan::{Node, NodeId, Plan, PlannedComponent};
 pub use reference::{MAX_PATH_STEPS, Reference, Root};
 pub use runner::{FlowRunner, QUEUED_AT_LEAST, QUEUED_PER_SLOT};
-pub use schedule::{Blame, Cause, Conclusion, Ended, Schedule, Step};
+pub use schedule::{Blame, Cause, Conclusion, Ended, MAX_RESULT_BYTES, Schedule, Step};
 pub use summary::{FailedRun, FlowReport, MAX_FAILED_LISTED, StageReport};

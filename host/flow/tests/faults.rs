@@ -275,3 +275,19 @@ fn nothing_that_is_read_panics() {
     );
     assert!(faults_of(&deep)[0].contains("out of bounds"), "{:?}", faults_of(&deep));
 }
+
+#[test]
+fn the_examples_are_right() {
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let mut read = 0;
+    for example in std::fs::read_dir(&examples).unwrap() {
+        let path = example.unwrap().path().join("flow.toml");
+        if path.is_file() {
+            let text = std::fs::read_to_string(&path).unwrap();
+            sandmill_flow::FlowFile::parse(&path, &text)
+                .unwrap_or_else(|faults| panic!("{faults}"));
+            read += 1;
+        }
+    }
+    assert!(read > 0, "there are no examples in {}", examples.display());
+}

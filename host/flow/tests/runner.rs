@@ -390,3 +390,27 @@ fn an_executor_that_is_closed_fails_the_flow_and_not_the_process() {
     assert_eq!(state.kind, StateType::Failed, "{state}");
     assert!(state.message.unwrap().contains("Refused"));
 }
+
+#[test]
+fn a_list_may_be_as_large_as_the_task_that_takes_it_says() {
+    let invoker = ScriptedInvoker::new(|attempt, arguments| match &*attempt.call.task {
+        "work" => value(json!("x".repeat(1 << 20))),
+        _ => value(json!(arguments["x"].as_array().map_or(0, Vec::len))),
+    });
+    let bench = Bench::inline(invoker);
+    let numbers: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+    let tasks = format!(
+        "tasks.b = {{ call = 't.work', arguments.x = {{ map = [{}] }} }}
+         tasks.c = {{ call = 't.merge', arguments.x = {{ from = 'b.result' }} }}",
+        numbers.join(",")
+    );
+    let state = bench.start(plan(&tasks)).wait(PATIENCE);
+    let message = state.message.unwrap();
+    assert!(message.contains("the list `b.result` is too large"), "{message}");
+    let larger = format!("{tasks}\ntasks.c.limits.input = '64MiB'\nflow.result = 'c.result'")
+        .replace(
+            "tasks.c = { call",
+            "tasks.c.call = 't.merge'\ntasks.c.arguments.x.from = 'b.result' #",
+        );
+    assert_eq!(json_of(&bench.start(plan(&larger))), json!(20));
+}

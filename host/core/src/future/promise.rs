@@ -45,7 +45,8 @@ impl Promise {
 
     /// A run that has ended before it started, and that stands for calls that were never made.
     pub(super) fn broken(name: &str, end: End, events: &Events) -> TaskFuture {
-        let (promise, future) = Self::make(RunId::new(), named(name), false, CancelToken::new(), events);
+        let (promise, future) =
+            Self::make(RunId::new(), named(name), false, CancelToken::new(), events);
         promise.finish(Report::unstarted(end));
         future
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sandmill_wire::value::ArgumentTemplate;
+use sandmill_wire::value::{ArgumentTemplate, Bounds, MAX_BYTES, MAX_NODES};
 use sandmill_wire::{Failure, Value};
 
 use super::stage::Stage;
@@ -17,6 +17,16 @@ const NOT_AN_ARRAY: &str = "not-an-array";
 const LENGTH_MISMATCH: &str = "mapping-length-mismatch";
 /// Kind of the failure of a run whose arguments are larger than a value may be.
 pub(super) const ARGUMENTS_TOO_LARGE: &str = "arguments-too-large";
+
+/// Largest list of a mapped task's results that can be a flow's result: 256 MiB.
+pub const MAX_RESULT_BYTES: u64 = 256 << 20;
+
+/// The bounds of a value that may have so many bytes: as many nodes to a byte as by default.
+fn bounds(bytes: u64) -> Bounds {
+    let max_bytes = usize::try_from(bytes).unwrap_or(usize::MAX).max(MAX_BYTES);
+    let max_nodes = (max_bytes / (MAX_BYTES / MAX_NODES)).max(MAX_NODES);
+    Bounds { max_bytes, max_nodes, ..Bounds::DEFAULT }
+}
 
 /// Everything that the arguments of a task's runs are made of.
 pub(super) struct Inputs {
@@ -57,6 +67,8 @@ impl Inputs {
         stages: &[Stage],
         in_order: bool,
     ) -> Result<Opening, Failure> {
+        // The task says how large its arguments may be.
+        let limit = node.limits().input;
         let mut fixed: Vec<(&str, Value)> = Vec::new();
         let mut names = Vec::new();
         let mut varying: Vec<Varying> = Vec::new();
@@ -68,7 +80,7 @@ impl Inputs {
                     continue;
                 }
                 Input::Whole(target) => {
-                    fixed.push((name, whole(plan, stages, target)?));
+                    fixed.push((name, whole(plan, stages, target, limit)?));
                     continue;
                 }
                 Input::Each(list) => (list, 1),
@@ -81,7 +93,7 @@ impl Inputs {
         }
         let total = if node.mapped { common_length(&lengths, node.zip)? } else { 1 };
         let fixed = fixed.iter().map(|(name, value)| (*name, value));
-        let template = ArgumentTemplate::new(fixed, names)
+        let template = ArgumentTemplate::within(fixed, names, bounds(limit))
             .map_err(|error| Failure::new(ARGUMENTS_TOO_LARGE, error.to_string()))?;
         Ok(Opening { inputs: Self { template, varying }, total })
     }
@@ -121,7 +133,13 @@ pub(super) fn at(value: &Value, path: &str, text: &str) -> Result<Value, Failure
 }
 
 /// A task's result, or the list of a mapped task's results, or what is in it.
-pub(super) fn whole(plan: &Plan, stages: &[Stage], target: &Target) -> Result<Value, Failure> {
+/// `limit` is how many bytes a list that is made for it may have.
+pub(super) fn whole(
+    plan: &Plan,
+    stages: &[Stage],
+    target: &Target,
+    limit: u64,
+) -> Result<Value, Failure> {
     let results = &stages[target.node].results;
     if !plan.nodes[target.node].mapped {
         let value = results.get(&0).cloned().unwrap_or_default();
@@ -134,7 +152,7 @@ pub(super) fn whole(plan: &Plan, stages: &[Stage], target: &Target) -> Result<Va
     {
         return at(value, rest, &target.text);
     }
-    let list = Value::array_from(results.values()).map_err(|error| {
+    let list = Value::array_within(results.values(), &bounds(limit)).map_err(|error| {
         let what = format!("the list `{}` is too large to be one value: {error}", target.text);
         Failure::new(ARGUMENTS_TOO_LARGE, what)
     })?;
@@ -169,7 +187,9 @@ fn each(
             let lists = lists.collect::<Result<Vec<_>, _>>()?;
             return flattened(lists.into_iter(), text, in_order);
         }
-        List::Of(target) => (whole(plan, stages, target)?, Arc::clone(&target.text)),
+        List::Of(target) => {
+            (whole(plan, stages, target, node.limits().input)?, Arc::clone(&target.text))
+        }
     };
     let items = array.elements().map_err(|_| not_an_array(&text, &array))?;
     if levels == 2 {

@@ -10,5 +10,6 @@ mod stage;
 mod step;
 
 pub use blame::Blame;
+pub use inputs::MAX_RESULT_BYTES;
 pub use schedule::Schedule;
 pub use step::{Cause, Conclusion, Ended, Step};

@@ -129,7 +129,7 @@ impl Schedule {
                 let what = format!("the result task `{name}` did not complete, because of {blame}");
                 return Conclusion::Failed(Failure::new(TASK_FAILED, what));
             }
-            return match inputs::whole(&self.plan, &self.stages, target) {
+            return match inputs::whole(&self.plan, &self.stages, target, inputs::MAX_RESULT_BYTES) {
                 Ok(value) => Conclusion::Value(value),
                 Err(failure) => Conclusion::Failed(failure),
             };

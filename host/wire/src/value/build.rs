@@ -140,6 +140,18 @@ impl Value {
         I: IntoIterator<Item = &'a Self>,
         I::IntoIter: Clone,
     {
+        Self::array_within(elements, &Bounds::DEFAULT)
+    }
+
+    /// Like [`array_from`](Self::array_from), with other limits.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn array_within<'a, I>(elements: I, bounds: &Bounds) -> Result<Self, ValueError>
+    where
+        I: IntoIterator<Item = &'a Self>,
+        I::IntoIter: Clone,
+    {
         let elements = elements.into_iter();
         let mut sum = Sum::new(0);
         let mut count = 0;
@@ -148,7 +160,7 @@ impl Value {
             count += 1;
         }
         sum.size += writer::container_header_len(count) - writer::container_header_len(0);
-        let shape = sum.admit(&Bounds::DEFAULT, || elements.clone())?;
+        let shape = sum.admit(bounds, || elements.clone())?;
         let mut out = Vec::with_capacity(sum.size);
         writer::put_array_header(&mut out, count);
         for element in elements {
