@@ -2,8 +2,10 @@
 //!
 //! File operations run on the I/O runtime's blocking threads, not on the slot's own: opening a
 //! FIFO or reading from a mount that hangs may block for ever, and only what waits in a future
-//! can be ended at the run's deadline. That costs a thread switch an operation (`docs/decisions`
-//! has the numbers); the alternative would let one such file hold a slot for good.
+//! can be ended at the run's deadline. That costs two thread switches an operation. Measured with
+//! a guest that reads one small file (open, stat, read, …): 105 µs a run, against 35 µs where the
+//! slot's thread blocks itself, and 22 µs for a run that opens nothing. One FIFO that held a slot
+//! for good would cost more.
 
 use sandmill_core::{Access, DirGrant};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};

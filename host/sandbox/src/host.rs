@@ -45,7 +45,7 @@ pub(crate) struct State {
     /// What WASI needs. Most tasks never call it, so it is made when one does.
     wasi: Option<Box<Wasi>>,
     logs: Option<Arc<Mutex<Logs>>>,
-    random: Option<Box<Randomness>>,
+    random: Option<Randomness>,
 }
 
 /// What the host functions of WASI need.
@@ -128,7 +128,7 @@ impl State {
     pub(crate) fn random(&mut self) -> &mut Randomness {
         let identity = &self.identity;
         self.random.get_or_insert_with(|| {
-            Box::new(if identity.options.grants.random {
+            if identity.options.grants.random {
                 Randomness::System
             } else {
                 Randomness::of_call(
@@ -136,7 +136,7 @@ impl State {
                     &identity.task,
                     identity.arguments.as_bytes(),
                 )
-            })
+            }
         })
     }
 

@@ -14,8 +14,15 @@ const SEED_CONTEXT: &str = "sandmill 2026-01 random streams of a call v1";
 pub(crate) enum Randomness {
     /// The system.
     System,
-    /// The call: one stream for each of the interfaces.
-    Call { secure: blake3::OutputReader, insecure: blake3::OutputReader, seed: [u8; 16] },
+    /// The call.
+    Call(Box<Streams>),
+}
+
+/// The streams of one call, one for each of the interfaces.
+pub(crate) struct Streams {
+    secure: blake3::OutputReader,
+    insecure: blake3::OutputReader,
+    seed: [u8; 16],
 }
 
 impl Randomness {
@@ -30,14 +37,15 @@ impl Randomness {
         let stream = |name: &[u8]| blake3::Hasher::new_keyed(&key).update(name).finalize_xof();
         let mut seed = [0; 16];
         stream(b"insecure-seed").fill(&mut seed);
-        Self::Call { secure: stream(b"random"), insecure: stream(b"insecure"), seed }
+        let (secure, insecure) = (stream(b"random"), stream(b"insecure"));
+        Self::Call(Box::new(Streams { secure, insecure, seed }))
     }
 
     fn fill(&mut self, is_secure: bool, bytes: &mut [u8]) -> wasmtime::Result<()> {
         match self {
             Self::System => system(bytes)?,
-            Self::Call { secure, .. } if is_secure => secure.fill(bytes),
-            Self::Call { insecure, .. } => insecure.fill(bytes),
+            Self::Call(streams) if is_secure => streams.secure.fill(bytes),
+            Self::Call(streams) => streams.insecure.fill(bytes),
         }
         Ok(())
     }
@@ -90,7 +98,7 @@ impl insecure_seed::Host for State {
         match self.random() {
             Randomness::System => system(&mut bytes)?,
             // The same at every call, as the interface has it.
-            Randomness::Call { seed, .. } => bytes = *seed,
+            Randomness::Call(streams) => bytes = streams.seed,
         }
         let number = u128::from_le_bytes(bytes);
         // The low half, then the high half.
