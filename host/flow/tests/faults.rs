@@ -101,7 +101,7 @@ golden! {
          tasks.d = { call = 't.list', arguments.x = 2026-01-01, arguments.y = { map = 7 } }" => [
             "3:52: argument `name` of `t.count` does not fit: 7 is not of type \"string\"",
             "3:63: argument `width` of `t.count` does not fit: 101 is greater than the maximum of 100",
-            "4:52: argument `name` of `t.count` does not fit: 7 is not of type \"string\"",
+            "4:52: argument `name` of `t.count` does not fit: 7 is not of type \"string\", at /1",
             "4:80: argument `width` of `t.count` does not fit: \"x\" is not of type \"integer\"",
             "5:50: argument `counts` of `t.total` does not fit: \"x\" is not of type \"integer\", at /1",
             "6:44: a date or time is not a value that tasks know (write it as a string, in quotes)",

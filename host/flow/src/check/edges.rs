@@ -174,47 +174,48 @@ impl Edge {
     ) -> Option<Input> {
         let shown = reference.map_or_else(|| "the literal".to_owned(), |text| format!("`{text}`"));
         if levels == 0 {
-            self.fits(names, &value, reference);
+            self.fits(names, &value, reference, levels);
             return Some(Input::Known(value));
         }
-        let Ok(items) = value.elements() else {
-            names.fault(&self.place, format!("{shown} is no array, but of kind {}", value.kind()));
+        let Ok(mut items) = value.elements() else {
+            let what = format!("{shown} is no array, but of kind {}", value.kind());
+            names.fault(&self.place, what);
             return None;
         };
-        for item in items {
-            let fits = if levels == 1 {
-                self.fits(names, &item, reference)
-            } else if let Ok(mut inner) = item.elements() {
-                inner.all(|item| self.fits(names, &item, reference))
-            } else {
-                let what = format!(
-                    "{shown} is to be flattened, but has an element of kind {}",
-                    item.kind()
-                );
-                names.fault(&self.place, what);
-                return None;
-            };
-            // One fault says enough of a long list.
-            if !fits {
-                break;
-            }
+        if levels > 1
+            && let Some(item) = items.find(|item| item.kind() != Kind::Array)
+        {
+            let what =
+                format!("{shown} is to be flattened, but has an element of kind {}", item.kind());
+            names.fault(&self.place, what);
+            return None;
         }
+        self.fits(names, &value, reference, levels);
         let list = List::Known(value);
         Some(if levels == 1 { Input::Each(list) } else { Input::EachOfEach(list) })
     }
 
-    /// Whether a known value fits the parameter's schema.
-    fn fits(&self, names: &mut Names<'_>, value: &Value, reference: Option<&Reference>) -> bool {
-        let Some(wanted) = &self.wanted else { return true };
+    /// Notes it when a known value does not fit the parameter's schema; with `levels`, when what is
+    /// in its lists does not.
+    fn fits(
+        &self,
+        names: &mut Names<'_>,
+        value: &Value,
+        reference: Option<&Reference>,
+        levels: u8,
+    ) {
+        let Some(wanted) = &self.wanted else { return };
         // What has no JSON form (bytes, infinite numbers) has no JSON Schema either.
-        let Ok(json) = value.decode::<serde_json::Value>() else { return true };
+        let Ok(json) = value.decode::<serde_json::Value>() else { return };
         if holds_non_finite(value) {
-            return true;
+            return;
         }
-        let Some(problem) = wanted.problems(&json) else { return true };
-        let from = reference.map(|text| format!(" (from `{text}`)")).unwrap_or_default();
-        names.fault(&self.place, format!("{} does not fit{from}: {problem}", self.what));
-        false
+        // One look at the whole list, because making a schema ready costs more than using it.
+        let wanted = (0..levels).fold(wanted.clone(), |wanted, _| wanted.listed());
+        if let Some(problem) = wanted.problems(&json) {
+            let from = reference.map(|text| format!(" (from `{text}`)")).unwrap_or_default();
+            names.fault(&self.place, format!("{} does not fit{from}: {problem}", self.what));
+        }
     }
 
     /// The result of another task.

@@ -2,6 +2,7 @@
 
 mod checker;
 mod edges;
+mod expansion;
 mod given;
 mod grants;
 mod names;

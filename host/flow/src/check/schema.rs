@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
+use super::expansion::is_moderate;
+
 /// Largest schema that is looked at. A larger one leaves everything open.
 const MAX_SCHEMA_BYTES: usize = 1 << 20;
 /// Most `$ref`s in a row, and most alternatives inside one another.
@@ -33,12 +35,12 @@ pub(super) enum Step {
 }
 
 impl Schema {
-    /// Reads a schema; none when it is no JSON, or too large to look at.
+    /// Reads a schema; none when it is no JSON, or too large to look at with its references.
     pub(super) fn read(text: &str) -> Option<Self> {
         if text.len() > MAX_SCHEMA_BYTES {
             return None;
         }
-        let root: Json = serde_json::from_str(text).ok()?;
+        let root: Json = serde_json::from_str(text).ok().filter(is_moderate)?;
         Some(Self { here: root.clone(), root: Arc::new(root) })
     }
 
