@@ -48,7 +48,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
 pub fn format_size(bytes: u64) -> String {
     for (unit, name) in [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
         if bytes >= unit {
-            return if bytes % unit == 0 {
+            return if bytes.is_multiple_of(unit) {
                 format!("{}{name}", bytes / unit)
             } else {
                 let tenths = u128::from(bytes) * 10 / u128::from(unit);
