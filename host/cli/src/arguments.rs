@@ -70,8 +70,9 @@ impl Assignment {
                 if !only_strings {
                     return binary(&bytes, bounds);
                 }
-                let text = String::from_utf8(bytes)
-                    .map_err(|_| format!("`{path}` is not UTF-8, and the parameter takes a string"))?;
+                let text = String::from_utf8(bytes).map_err(|_| {
+                    format!("`{path}` is not UTF-8, and the parameter takes a string")
+                })?;
                 string(&text, bounds)
             }
         }
@@ -153,7 +154,9 @@ impl Arguments {
             let only_strings = parameter.is_some_and(|parameter| parameter.only_strings);
             match assignment.value(only_strings, bounds) {
                 Ok(value) => arguments.add(&assignment.name, value),
-                Err(fault) => arguments.faults.push(format!("argument `{}`: {fault}", assignment.name)),
+                Err(fault) => {
+                    arguments.faults.push(format!("argument `{}`: {fault}", assignment.name))
+                }
             }
         }
         arguments
@@ -302,8 +305,10 @@ mod tests {
             doc: None,
             only_strings: false,
         };
-        let parameters = [parameter("width", true), parameter("height", true), parameter("q", false)];
-        let assignments = ["widht=1".parse().unwrap(), "q=1".parse().unwrap(), "q=2".parse().unwrap()];
+        let parameters =
+            [parameter("width", true), parameter("height", true), parameter("q", false)];
+        let assignments =
+            ["widht=1".parse().unwrap(), "q=1".parse().unwrap(), "q=2".parse().unwrap()];
         let mut arguments = Arguments::of(&assignments, Some(&parameters), &Bounds::DEFAULT);
         arguments.add_json("[]");
         arguments.check(&parameters, None);

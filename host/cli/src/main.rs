@@ -35,7 +35,9 @@ fn main() -> ExitCode {
         Err(error) => {
             // clap's errors name the argument and the usage, and ask for help on stdout.
             let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit_code::INVALID_INPUT));
+            return ExitCode::from(
+                u8::try_from(error.exit_code()).unwrap_or(exit_code::INVALID_INPUT),
+            );
         }
     };
     let ui = Ui::new(cli.global.output.unwrap_or_default(), cli.global.color.unwrap_or_default());

@@ -80,9 +80,9 @@ impl NumberRange {
         let kept = fault.clone();
         let values = (start..end).map_while(move |number| {
             let number = i64::try_from(number).map_err(|error| error.to_string());
-            kept.keep(number.and_then(|number| {
-                Value::encode(&number).map_err(|error| error.to_string())
-            }))
+            kept.keep(
+                number.and_then(|number| Value::encode(&number).map_err(|error| error.to_string())),
+            )
         });
         let total = u64::try_from(end - start).ok();
         Inputs { values: Box::new(values), total, fault }
@@ -107,12 +107,13 @@ pub(crate) fn lines(path: &str) -> Result<Inputs> {
     let mut lines = Lines { from: open(path)?, path: path.to_owned(), number: 0 };
     let fault = Fault::default();
     let kept = fault.clone();
-    let values = std::iter::from_fn(move || {
-        let line = lines.next()?;
-        kept.keep(line.and_then(|line| {
-            Value::encode(&line).map_err(|error| lines.fault(&error.to_string()))
-        }))
-    });
+    let values =
+        std::iter::from_fn(move || {
+            let line = lines.next()?;
+            kept.keep(line.and_then(|line| {
+                Value::encode(&line).map_err(|error| lines.fault(&error.to_string()))
+            }))
+        });
     Ok(Inputs { values: Box::new(values), total: None, fault })
 }
 

@@ -112,10 +112,7 @@ mod tests {
             }
         }
 
-        fn prepare(
-            &self,
-            _: &Component,
-        ) -> Result<Arc<sandmill::ComponentInfo>, sandmill::End> {
+        fn prepare(&self, _: &Component) -> Result<Arc<sandmill::ComponentInfo>, sandmill::End> {
             Ok(Arc::new(sandmill::ComponentInfo { tasks: Vec::new(), imports: Vec::new() }))
         }
     }
@@ -126,12 +123,7 @@ mod tests {
         let limits = LimitOverrides { timeout: Some(Duration::from_secs(1)), ..Default::default() };
         let dir: DirGrant = "/a::/x".parse().expect("it is a directory");
         let grants = Grants { dirs: vec![dir.clone()], ..Grants::default() };
-        let over = Overrides {
-            inner: Arc::clone(&inner),
-            limits,
-            grants,
-            made: Mutex::default(),
-        };
+        let over = Overrides { inner: Arc::clone(&inner), limits, grants, made: Mutex::default() };
         let mut options = CallOptions::default();
         options.limits.memory = 7;
         options.grants.clock = true;
@@ -143,6 +135,9 @@ mod tests {
         assert!(made.options.grants.clock);
         assert_eq!(made.options.grants.dirs, [dir]);
         assert!(Arc::ptr_eq(&made.options, &over.apply(call).options));
-        assert!(Arc::ptr_eq(&inner, &Overrides::over(&inner, &Default::default(), &Grants::default())));
+        assert!(Arc::ptr_eq(
+            &inner,
+            &Overrides::over(&inner, &Default::default(), &Grants::default())
+        ));
     }
 }

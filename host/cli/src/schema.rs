@@ -77,7 +77,8 @@ fn only_strings(schema: &Json) -> bool {
 fn type_text(schema: &Json, root: &Json, depth: usize) -> String {
     // A type may hold itself.
     const DEEPEST: usize = 4;
-    let named = schema.get("$ref").and_then(Json::as_str).and_then(|path| path.rsplit('/').next());
+    let named = schema.get("$ref").and_then(Json::as_str);
+    let named = named.and_then(|path| path.rsplit('/').next()).filter(|name| *name != "#");
     let schema = resolve(schema, root);
     if depth > DEEPEST {
         return "…".to_owned();
@@ -115,7 +116,9 @@ fn type_text(schema: &Json, root: &Json, depth: usize) -> String {
 fn one_type(name: &str, named: Option<&str>, schema: &Json, root: &Json, depth: usize) -> String {
     match name {
         "array" => match schema.get("items") {
-            Some(items @ Json::Object(_)) => format!("list of {}", type_text(items, root, depth + 1)),
+            Some(items @ Json::Object(_)) => {
+                format!("list of {}", type_text(items, root, depth + 1))
+            }
             _ => "list".to_owned(),
         },
         "object" => {
@@ -156,13 +159,23 @@ mod tests {
         for (schema, text) in [
             (r#"{"type":"integer","format":"uint32","minimum":0}"#, "integer"),
             (r#"{"type":["string","null"]}"#, "string or null"),
-            (r#"{"type":"array","items":{"type":"array","items":{"type":"number"}}}"#, "list of list of number"),
-            (r##"{"$ref":"#/$defs/Size","$defs":{"Size":{"type":"object","properties":{"w":{}}}}}"##, "Size"),
+            (
+                r#"{"type":"array","items":{"type":"array","items":{"type":"number"}}}"#,
+                "list of list of number",
+            ),
+            (
+                r##"{"$ref":"#/$defs/Size","$defs":{"Size":{"type":"object","properties":{"w":{}}}}}"##,
+                "Size",
+            ),
             (r#"{"type":"object","properties":{"w":{},"h":{}}}"#, "{w, h}"),
             (r#"{"type":"object","additionalProperties":{"type":"integer"}}"#, "map of integer"),
             (r#"{"type":"string","contentEncoding":"base64","x-msgpack":"bin"}"#, "bytes"),
             (r#"{"enum":["a","b"]}"#, r#""a" | "b""#),
-            (r##"{"$ref":"#"}"##, "…"),
+            (r##"{"$ref":"#"}"##, "any"),
+            (
+                r##"{"type":"array","items":{"$ref":"#"}}"##,
+                "list of list of list of list of list of …",
+            ),
             ("true", "any"),
             ("no json", "unknown"),
         ] {

@@ -27,11 +27,15 @@ pub(crate) fn build_crate(
     if !manifest.is_file() {
         return Err(CliError::input(format!("component `{name}` names a crate that is not there"))
             .detail(format!("there is no `{}`", manifest.display()))
-            .hint("`build = { crate = DIR }` names the folder of a Cargo.toml, from the flow file's"));
+            .hint(
+                "`build = { crate = DIR }` names the folder of a Cargo.toml, from the flow file's",
+            ));
     }
     if toolchain.cargo.is_none() {
-        return Err(CliError::infrastructure(format!("component `{name}` cannot be built: there is no cargo"))
-            .hint("install Rust with rustup: https://rustup.rs"));
+        return Err(CliError::infrastructure(format!(
+            "component `{name}` cannot be built: there is no cargo"
+        ))
+        .hint("install Rust with rustup: https://rustup.rs"));
     }
     let (target, how) = match toolchain.component {
         Some(_) => (WASM_TARGETS[1], "cargo component build --release"),
@@ -40,8 +44,11 @@ pub(crate) fn build_crate(
     toolchain.ensure_target(ui, directory, target)?;
     ui.step("Building", format_args!("component {name} ({how})"));
     let package = package_of(&manifest);
-    let built = compile(ui, toolchain, &manifest, package.as_deref())
-        .map_err(|error| CliError { message: format!("component `{name}` could not be built: {}", error.message), ..error })?;
+    let built =
+        compile(ui, toolchain, &manifest, package.as_deref()).map_err(|error| CliError {
+            message: format!("component `{name}` could not be built: {}", error.message),
+            ..error
+        })?;
     install(&built, path).map_err(|error| {
         CliError::infrastructure(format!("`{}` cannot be written", path.display())).detail(error)
     })
@@ -49,7 +56,8 @@ pub(crate) fn build_crate(
 
 /// The id of the crate's package: a build of a workspace may make other components on the way.
 fn package_of(manifest: &Path) -> Option<String> {
-    let metadata = MetadataCommand::new().cargo_path(cargo()).manifest_path(manifest).no_deps().exec().ok()?;
+    let metadata =
+        MetadataCommand::new().cargo_path(cargo()).manifest_path(manifest).no_deps().exec().ok()?;
     let manifest = manifest.canonicalize().ok()?;
     let package = metadata.packages.iter().find(|package| {
         package.manifest_path.as_std_path().canonicalize().is_ok_and(|path| path == manifest)
@@ -58,7 +66,12 @@ fn package_of(manifest: &Path) -> Option<String> {
 }
 
 /// Builds, and gives the path of the component that was made.
-fn compile(ui: &Ui, toolchain: &Toolchain, manifest: &Path, package: Option<&str>) -> Result<PathBuf> {
+fn compile(
+    ui: &Ui,
+    toolchain: &Toolchain,
+    manifest: &Path,
+    package: Option<&str>,
+) -> Result<PathBuf> {
     let mut command = Command::new(cargo());
     match toolchain.component {
         Some(_) => command.args(["component", "build"]),
@@ -77,9 +90,9 @@ fn compile(ui: &Ui, toolchain: &Toolchain, manifest: &Path, package: Option<&str
             command.env_remove(&variable);
         }
     }
-    let mut child = command.spawn().map_err(|error| {
-        CliError::infrastructure("cargo cannot be started").detail(error)
-    })?;
+    let mut child = command
+        .spawn()
+        .map_err(|error| CliError::infrastructure("cargo cannot be started").detail(error))?;
     // Both pipes are read at once: cargo would stop where one is full and nobody reads it.
     let errors = child.stderr.take().map(|mut stderr| {
         std::thread::spawn(move || {
@@ -91,15 +104,21 @@ fn compile(ui: &Ui, toolchain: &Toolchain, manifest: &Path, package: Option<&str
     });
     let mut made = Vec::new();
     if let Some(stdout) = child.stdout.take() {
-        for message in Message::parse_stream(BufReader::new(stdout)).map_while(|message| message.ok()) {
+        for message in
+            Message::parse_stream(BufReader::new(stdout)).map_while(|message| message.ok())
+        {
             if let Message::CompilerArtifact(artifact) = message {
                 let ours = package.is_none_or(|package| artifact.package_id.repr == package);
-                let components = artifact.target.crate_types.iter().any(|kind| {
-                    matches!(kind, CrateType::CDyLib | CrateType::Bin)
-                });
+                let components = artifact
+                    .target
+                    .crate_types
+                    .iter()
+                    .any(|kind| matches!(kind, CrateType::CDyLib | CrateType::Bin));
                 if ours && components {
                     let wasm = artifact.filenames.into_iter().map(PathBuf::from);
-                    made.extend(wasm.filter(|path| path.extension().is_some_and(|end| end == "wasm")));
+                    made.extend(
+                        wasm.filter(|path| path.extension().is_some_and(|end| end == "wasm")),
+                    );
                 }
             }
         }
@@ -123,11 +142,17 @@ fn compile(ui: &Ui, toolchain: &Toolchain, manifest: &Path, package: Option<&str
     }
     match made.len() {
         1 => Ok(made.swap_remove(0)),
-        0 => Err(CliError { code: exit_code::INVALID_INPUT, ..CliError::infrastructure("the crate makes no component") }
-            .hint("its Cargo.toml needs `[lib] crate-type = [\"cdylib\", \"lib\"]`")),
-        _ => Err(CliError { code: exit_code::INVALID_INPUT, ..CliError::infrastructure("the crate makes several components") }
-            .details(made.iter().map(|path| path.display().to_string()).collect::<Vec<_>>())
-            .hint("use `build = { command = […] }` and put the one you mean at `path`")),
+        0 => Err(CliError {
+            code: exit_code::INVALID_INPUT,
+            ..CliError::infrastructure("the crate makes no component")
+        }
+        .hint("its Cargo.toml needs `[lib] crate-type = [\"cdylib\", \"lib\"]`")),
+        _ => Err(CliError {
+            code: exit_code::INVALID_INPUT,
+            ..CliError::infrastructure("the crate makes several components")
+        }
+        .details(made.iter().map(|path| path.display().to_string()).collect::<Vec<_>>())
+        .hint("use `build = { command = […] }` and put the one you mean at `path`")),
     }
 }
 
@@ -144,7 +169,8 @@ fn install(built: &Path, path: &Path) -> std::io::Result<bool> {
     if std::fs::read(path).is_ok_and(|old| old == new) {
         return Ok(false);
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     // By way of a second file: who reads `path` at this moment gets the old bytes or the new.
     let mut beside = path.as_os_str().to_owned();

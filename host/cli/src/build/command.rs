@@ -38,7 +38,9 @@ pub(crate) fn run_command(
     }
     match status {
         Err(error) => Err(failed(format!("`{program}` cannot be started: {error}"))),
-        Ok(status) if !status.success() => Err(failed(format!("`{}` ended with {status}", command.join(" ")))),
+        Ok(status) if !status.success() => {
+            Err(failed(format!("`{}` ended with {status}", command.join(" "))))
+        }
         Ok(_) if !path.is_file() => {
             Err(failed(format!("the command went well, but there is no `{}`", path.display())))
         }

@@ -32,7 +32,9 @@ impl Toolchain {
             component: is_on_path("cargo-component")
                 .then(|| version("cargo-component".into(), &["component", "--version"]))
                 .flatten(),
-            rustup: is_on_path("rustup").then(|| version("rustup".into(), &["--version"])).flatten(),
+            rustup: is_on_path("rustup")
+                .then(|| version("rustup".into(), &["--version"]))
+                .flatten(),
         }
     }
 
@@ -54,14 +56,15 @@ impl Toolchain {
         if Self::has_target(directory, target).unwrap_or(true) {
             return Ok(());
         }
-        let missing = || CliError::infrastructure(format!("the Rust target {target} is not installed"));
+        let missing =
+            || CliError::infrastructure(format!("the Rust target {target} is not installed"));
         if self.rustup.is_none() {
-            return Err(missing().detail("rustup, which could add it, is not installed either").hint(
-                format!(
+            return Err(missing()
+                .detail("rustup, which could add it, is not installed either")
+                .hint(format!(
                     "install rustup (https://rustup.rs), or add the standard library for {target} \
                      with what installed Rust"
-                ),
-            ));
+                )));
         }
         ui.step("Adding", format_args!("the Rust target {target} (rustup target add {target})"));
         let added = Command::new("rustup")

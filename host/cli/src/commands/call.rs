@@ -13,8 +13,10 @@ use crate::arguments::{self, Arguments, Assignment};
 use crate::config::{Config, ExecutorKind, LogChoice};
 use crate::error::{CliError, Result};
 use crate::flags::{ExecutorFlags, GrantFlags, LimitFlags, LogFlags, Settings};
-use crate::output::progress::{Screen, Watcher};
-use crate::output::{OutcomeJson, Results, StateJson, Ui, describe_outcome, optional_raw, value_for_people};
+use crate::output::progress::{Screen, Show, Watcher};
+use crate::output::{
+    OutcomeJson, Results, StateJson, Ui, describe_outcome, optional_raw, value_for_people,
+};
 use crate::{schema, session, signals};
 
 const EXAMPLES: &str = "\
@@ -115,7 +117,7 @@ pub(crate) fn call(args: &CallArgs, ui: &Arc<Ui>, config: &Config) -> Result<u8>
 
     session::cancel_on_interrupt(ui, &host);
     // In JSON the log lines are part of the answer, and a display would take them off the board.
-    let screen = (!ui.is_json()).then(|| Screen::start(ui, &watcher));
+    let screen = (!ui.is_json()).then(|| Screen::start(ui, &watcher, Show::OneRun));
     let future = host.submit(call);
     future.wait(None);
     drop(screen);
@@ -129,7 +131,8 @@ fn answer(
     watcher: &Watcher,
     component: &sandmill::Component,
 ) -> Result<u8> {
-    let outcome = future.outcome().ok_or_else(|| CliError::infrastructure("the run did not end"))?;
+    let outcome =
+        future.outcome().ok_or_else(|| CliError::infrastructure("the run did not end"))?;
     if ui.is_json() {
         let (logs, _) = watcher.board().take_lines();
         let json = CallJson {

@@ -119,7 +119,11 @@ fn files(layers: &Layers) -> Vec<FileJson> {
 fn check(ui: &Ui, layers: &Layers) -> Result<u8> {
     if ui.is_json() {
         let faults = &layers.faults;
-        Results::new(ui).json(&CheckJson { valid: faults.is_empty(), files: files(layers), faults })?;
+        Results::new(ui).json(&CheckJson {
+            valid: faults.is_empty(),
+            files: files(layers),
+            faults,
+        })?;
     }
     if !layers.faults.is_empty() {
         if ui.is_json() {
@@ -138,15 +142,16 @@ fn check(ui: &Ui, layers: &Layers) -> Result<u8> {
 fn show(ui: &Ui, layers: &Layers) -> Result<u8> {
     let values: Vec<_> = KEYS.iter().map(|key| (key, layers.get(key))).collect();
     if ui.is_json() {
-        let setting = |(key, (value, origin)): &(&'static crate::config::Key, (Option<Setting>, Origin))| {
-            SettingJson {
-                key: key.path,
-                value: value.as_ref().map(ToString::to_string),
-                layer: origin.layer(),
-                source: origin.to_string(),
-                doc: key.doc,
-            }
-        };
+        let setting =
+            |(key, (value, origin)): &(&'static crate::config::Key, (Option<Setting>, Origin))| {
+                SettingJson {
+                    key: key.path,
+                    value: value.as_ref().map(ToString::to_string),
+                    layer: origin.layer(),
+                    source: origin.to_string(),
+                    doc: key.doc,
+                }
+            };
         let settings = values.iter().map(setting).collect();
         Results::new(ui).json(&ConfigJson { files: files(layers), settings })?;
         return Ok(exit_code::SUCCESS);

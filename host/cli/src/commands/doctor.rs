@@ -66,12 +66,7 @@ impl Check {
 }
 
 /// Checks the machine.
-pub(crate) fn doctor(
-    _: &DoctorArgs,
-    ui: &Ui,
-    config: &Config,
-    layers: &Layers,
-) -> Result<u8> {
+pub(crate) fn doctor(_: &DoctorArgs, ui: &Ui, config: &Config, layers: &Layers) -> Result<u8> {
     let mut checks = engine(config);
     checks.push(slots(config));
     checks.extend(tools());
@@ -123,7 +118,10 @@ fn engine(config: &Config) -> Vec<Check> {
     let diagnosis = host.sandbox().diagnosis();
     let mut checks = vec![Check::ok(
         "engine",
-        format!("wasmtime {}, busy guests are looked at every {:?}", diagnosis.wasmtime, diagnosis.epoch_tick),
+        format!(
+            "wasmtime {}, busy guests are looked at every {:?}",
+            diagnosis.wasmtime, diagnosis.epoch_tick
+        ),
     )];
     checks.push(match &diagnosis.pool {
         PoolDiagnosis::On { slots } => {
@@ -163,11 +161,8 @@ fn engine(config: &Config) -> Vec<Check> {
 
 fn slots(config: &Config) -> Check {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let finding = format!(
-        "{} for {}",
-        counted(config.slots as u64, "slot"),
-        counted(cores as u64, "core")
-    );
+    let finding =
+        format!("{} for {}", counted(config.slots as u64, "slot"), counted(cores as u64, "core"));
     if config.slots > cores.saturating_mul(4) {
         return Check::warn(
             "slots",
@@ -184,7 +179,9 @@ fn tools() -> Vec<Check> {
     let mut checks = Vec::new();
     checks.push(match &found.cargo {
         Some(version) => Check::ok("cargo", version),
-        None => Check::warn("cargo", "not found", "to build tasks, install Rust: https://rustup.rs"),
+        None => {
+            Check::warn("cargo", "not found", "to build tasks, install Rust: https://rustup.rs")
+        }
     });
     checks.push(match &found.rustup {
         Some(version) => Check::ok("rustup", version),

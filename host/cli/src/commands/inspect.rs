@@ -117,7 +117,9 @@ fn text(component: &Component, info: &ComponentInfo) -> String {
     head.row(["component".to_owned(), escape::line(component.origin()).into_owned()]);
     head.row(["digest".to_owned(), component.digest().to_string()]);
     head.row(["size".to_owned(), format_size(component.bytes().len() as u64)]);
-    let pure = if pure { "yes, unless granted something" } else {
+    let pure = if pure {
+        "yes, unless granted something"
+    } else {
         "unless it reads its context (it can), or is granted something"
     };
     head.row(["pure".to_owned(), pure.to_owned()]);
@@ -139,7 +141,9 @@ fn text(component: &Component, info: &ComponentInfo) -> String {
             escape::line(&schema::result_type(&task.result))
         ));
         if let Some(doc) = &task.doc {
-            lines.extend(escape::block(doc).lines().map(|line| format!("  {line}").trim_end().to_owned()));
+            lines.extend(
+                escape::block(doc).lines().map(|line| format!("  {line}").trim_end().to_owned()),
+            );
         }
         let mut table = Table::default();
         for parameter in &parameters {
@@ -170,11 +174,10 @@ fn text(component: &Component, info: &ComponentInfo) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn purity_follows_from_the_imports() {
-        let imports = ["wasi:clocks/wall-clock@0.2.6".to_owned(), "wasi:cli/stderr@0.2.6".to_owned()];
+        let imports =
+            ["wasi:clocks/wall-clock@0.2.6".to_owned(), "wasi:cli/stderr@0.2.6".to_owned()];
         let purity = super::purity(&imports);
         assert!(purity.pure && !purity.may_read_context);
         assert_eq!(purity.grants_of_use, ["clock"]);

@@ -16,7 +16,7 @@ use crate::config::{Config, ExecutorKind, LogChoice};
 use crate::error::{CliError, Result};
 use crate::flags::{ExecutorFlags, GrantFlags, LimitFlags, LogFlags, Settings};
 use crate::map_input::{self, Inputs, NumberRange};
-use crate::output::progress::{Counts, Screen, Watcher, summary_lines};
+use crate::output::progress::{Counts, Screen, Show, Watcher, summary_lines};
 use crate::output::{OutcomeJson, Results, Ui, cannot_write, is_broken_pipe, optional_raw};
 use crate::schema::{self, Parameter};
 use crate::{exit_code, session, signals};
@@ -130,7 +130,7 @@ pub(crate) fn map(args: &MapArgs, ui: &Arc<Ui>, config: &Config) -> Result<u8> {
     let Inputs { values, total, fault } = args.inputs()?;
     watcher.board().expect(&args.task, total);
     session::cancel_on_interrupt(ui, &host);
-    let screen = Screen::start(ui, &watcher);
+    let screen = Screen::start(ui, &watcher, Show::Everything);
     let calls = values.zip(0..).map(move |(value, index)| maker.call(value, index));
     let written = stream(args, ui, &host, calls);
     screen.stop();
@@ -276,7 +276,10 @@ impl Maker {
     /// The input as an argument map, beside the fixed arguments.
     fn whole(&self, input: &Value) -> Result<Value, String> {
         let entries = input.entries().map_err(|_| {
-            format!("it is {} and not an object of arguments; name a parameter with --as", input.kind())
+            format!(
+                "it is {} and not an object of arguments; name a parameter with --as",
+                input.kind()
+            )
         })?;
         let mut values = self.fixed.clone();
         for (name, value) in entries {
@@ -311,8 +314,10 @@ fn varying(
         // With --from-json an object could be meant either way: it is what it says it is.
         _ if json => Ok(None),
         ([only], _) | (_, [only]) => Ok(Some(only.name.clone())),
-        ([], _) => Err(CliError::input(format!("task `{}` has no parameter for the inputs", args.task))
-            .hint("`sandmill inspect` lists the parameters")),
+        ([], _) => {
+            Err(CliError::input(format!("task `{}` has no parameter for the inputs", args.task))
+                .hint("`sandmill inspect` lists the parameters"))
+        }
         _ => {
             let names: Vec<String> =
                 open.iter().map(|parameter| format!("`{}`", parameter.name)).collect();

@@ -66,9 +66,11 @@ fn name(text: &str) -> Result<String, String> {
         && text.len() <= 64
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
     // Cargo refuses these; better said before anything is written.
-    let reserved = ["test", "core", "std", "alloc", "proc-macro", "build", "deps", "examples", "incremental"];
+    let reserved =
+        ["test", "core", "std", "alloc", "proc-macro", "build", "deps", "examples", "incremental"];
     if !fits {
-        Err("a name starts with a letter and has letters, digits, `-` and `_`, at most 64".to_owned())
+        Err("a name starts with a letter and has letters, digits, `-` and `_`, at most 64"
+            .to_owned())
     } else if reserved.contains(&text) {
         Err(format!("cargo does not take `{text}` for a name"))
     } else {
@@ -85,7 +87,12 @@ pub(crate) fn new(args: &NewArgs, ui: &Ui) -> Result<u8> {
     let folder = project.path.clone().unwrap_or_else(|| PathBuf::from(&project.name));
     let sdk = sdk(ui, project)?;
     let files: &[(&str, &str)] = match args.what {
-        What::Task(_) => &[("Cargo.toml", MANIFEST), ("src/lib.rs", TASK), ("README.md", TASK_README), (".gitignore", GITIGNORE)],
+        What::Task(_) => &[
+            ("Cargo.toml", MANIFEST),
+            ("src/lib.rs", TASK),
+            ("README.md", TASK_README),
+            (".gitignore", GITIGNORE),
+        ],
         What::Flow(_) => &[
             ("flow.toml", FLOW),
             ("Cargo.toml", MANIFEST),
@@ -101,9 +108,12 @@ pub(crate) fn new(args: &NewArgs, ui: &Ui) -> Result<u8> {
         .map(|path| format!("`{}` is there already", path.display()))
         .collect();
     if !taken.is_empty() {
-        return Err(CliError::input(format!("`{}` was not written: nothing is overwritten", folder.display()))
-            .details(taken)
-            .hint("take another name, or another folder with --path"));
+        return Err(CliError::input(format!(
+            "`{}` was not written: nothing is overwritten",
+            folder.display()
+        ))
+        .details(taken)
+        .hint("take another name, or another folder with --path"));
     }
     for (file, template) in files {
         let text = fill(template, &project.name, &sdk);
@@ -133,8 +143,11 @@ fn sdk(ui: &Ui, project: &ProjectArgs) -> Result<String> {
     let path = match &project.sdk_path {
         Some(path) => {
             if !is_sdk(path) {
-                return Err(CliError::input(format!("`{}` is not the crate sandmill-guest", path.display()))
-                    .hint("--sdk-path names the folder `guest-sdk` of Sandmill's source"));
+                return Err(CliError::input(format!(
+                    "`{}` is not the crate sandmill-guest",
+                    path.display()
+                ))
+                .hint("--sdk-path names the folder `guest-sdk` of Sandmill's source"));
             }
             path.clone()
         }
@@ -158,8 +171,9 @@ fn sdk(ui: &Ui, project: &ProjectArgs) -> Result<String> {
 }
 
 fn is_sdk(folder: &Path) -> bool {
-    std::fs::read_to_string(folder.join("Cargo.toml"))
-        .is_ok_and(|manifest| manifest.lines().any(|line| line.trim() == "name = \"sandmill-guest\""))
+    std::fs::read_to_string(folder.join("Cargo.toml")).is_ok_and(|manifest| {
+        manifest.lines().any(|line| line.trim() == "name = \"sandmill-guest\"")
+    })
 }
 
 /// The name that cargo gives the file of the component.

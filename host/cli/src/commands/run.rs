@@ -11,7 +11,7 @@ use sandmill::flow_file::{
     Build, ComponentSpec, FlowFile, FlowRunFuture, FlowRunner, Given, ParameterType, Plan,
 };
 use sandmill::value::Bounds;
-use sandmill::{Host, Limits, LimitOverrides, Outcome, Value};
+use sandmill::{Host, LimitOverrides, Limits, Outcome, Value};
 
 use super::run_report::{self, Run};
 use crate::arguments::Assignment;
@@ -20,7 +20,7 @@ use crate::config::{Config, ExecutorKind, LogChoice};
 use crate::error::{CliError, Result};
 use crate::flags::{ExecutorFlags, GrantFlags, LimitFlags, LogFlags, Settings};
 use crate::output::Ui;
-use crate::output::progress::{Screen, Watcher};
+use crate::output::progress::{Screen, Show, Watcher};
 use crate::overrides::Overrides;
 use crate::text::counted;
 use crate::{session, signals};
@@ -103,7 +103,7 @@ pub(crate) fn run(args: &RunArgs, ui: &Arc<Ui>, config: &Config) -> Result<u8> {
         ui.step("Running", format_args!("{} {where_}", plan.name()));
     }
     let started = Instant::now();
-    let screen = Screen::start(ui, &watcher);
+    let screen = Screen::start(ui, &watcher, Show::Everything);
     let future = FlowRunner::new(executor, host.events().clone()).start(plan);
     cancel_on_interrupt(ui, &future, &host);
     future.wait(None);
@@ -136,7 +136,9 @@ fn flow_path(flow: &Path) -> Result<PathBuf> {
         return Ok(path);
     }
     let error = CliError::input(format!("there is no flow file `{}`", path.display()));
-    Err(error.hint("name a flow.toml or a folder that holds one; `sandmill new flow NAME` writes a first one"))
+    Err(error.hint(
+        "name a flow.toml or a folder that holds one; `sandmill new flow NAME` writes a first one",
+    ))
 }
 
 fn read(path: &Path) -> Result<String> {
@@ -167,7 +169,9 @@ fn build(ui: &Ui, file: &FlowFile) -> Result<()> {
                     changed.push(path.display().to_string());
                 }
             }
-            Build::Command { command, directory } => run_command(ui, name, command, directory, path)?,
+            Build::Command { command, directory } => {
+                run_command(ui, name, command, directory, path)?
+            }
         }
     }
     if !changed.is_empty() && started.elapsed() > Duration::from_millis(1) {
@@ -205,7 +209,8 @@ fn check(args: &RunArgs, file: &FlowFile, host: &Host, config: &Config) -> Resul
     ));
     error.details.extend((!found.is_empty()).then_some(found));
     error.details.extend(faults.into_iter().map(|fault| format!("error: {fault}")));
-    let unbuilt = file.components().iter().any(|spec| spec.build.is_some() && !spec.path.value.is_file());
+    let unbuilt =
+        file.components().iter().any(|spec| spec.build.is_some() && !spec.path.value.is_file());
     if unbuilt && !args.build {
         error = error.hint("the flow says how to build its components: add --build");
     }

@@ -11,7 +11,9 @@ use serde::Serialize;
 use crate::config::ExecutorKind;
 use crate::error::{CliError, Result};
 use crate::output::progress::{Board, Failed, StageView, summary_lines};
-use crate::output::{OutcomeJson, Results, StateJson, Ui, describe_outcome, optional_raw, value_for_people};
+use crate::output::{
+    OutcomeJson, Results, StateJson, Ui, describe_outcome, optional_raw, value_for_people,
+};
 use crate::text::counted;
 use crate::{exit_code, signals};
 
@@ -125,11 +127,14 @@ pub(super) fn report(ui: &Ui, run: &Run<'_>, board: &Board) -> Result<u8> {
         };
         let took = format_duration(run.took);
         let verb = if run.outcome.is_success() { "Finished" } else { "Ended" };
-        ui.step(verb, format_args!(
-            "{}: {}{failed} in {took}",
-            run.future.name(),
-            counted(total.done(), "run")
-        ));
+        ui.step(
+            verb,
+            format_args!(
+                "{}: {}{failed} in {took}",
+                run.future.name(),
+                counted(total.done(), "run")
+            ),
+        );
     }
     match run.outcome {
         // A flow without a result has done its work all the same.
@@ -140,7 +145,8 @@ pub(super) fn report(ui: &Ui, run: &Run<'_>, board: &Board) -> Result<u8> {
         }
         outcome => {
             let (first, rest) = describe_outcome(outcome);
-            let mut error = CliError::infrastructure(format!("flow `{}` {first}", run.future.name()));
+            let mut error =
+                CliError::infrastructure(format!("flow `{}` {first}", run.future.name()));
             error.details = rest;
             ui.error(&error);
         }

@@ -57,8 +57,7 @@ mod tests {
             ("SANDMILL_EXECUTOR__SLOTS", "many"),
             ("OTHER", "x"),
         ];
-        let content =
-            read(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
+        let content = read(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
         assert_eq!(content.settings.len(), 1);
         assert_eq!(content.settings[0].0.path, "limits.timeout");
         assert_eq!(content.faults.len(), 3, "{:#?}", content.faults);

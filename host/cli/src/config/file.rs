@@ -41,7 +41,10 @@ pub(crate) struct FileContent {
 /// Reads a configuration file; none when there is none.
 pub(crate) fn read(path: &Path) -> Option<FileContent> {
     let fault = |what: String| {
-        Some(FileContent { faults: vec![format!("{}: {what}", path.display())], ..Default::default() })
+        Some(FileContent {
+            faults: vec![format!("{}: {what}", path.display())],
+            ..Default::default()
+        })
     };
     match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
@@ -156,7 +159,8 @@ mod tests {
     use super::*;
 
     fn content(text: &str) -> FileContent {
-        Reader { path: Path::new("dir/sandmill.toml"), text, content: FileContent::default() }.read()
+        Reader { path: Path::new("dir/sandmill.toml"), text, content: FileContent::default() }
+            .read()
     }
 
     #[test]

@@ -102,7 +102,12 @@ pub(crate) const KEYS: &[Key] = &[
         || Some(Setting::Duration(Limits::default().timeout)),
         "wall-clock time of an attempt",
     ),
-    key("limits.fuel", Kind::Count(1, u64::MAX), || None, "fuel of an attempt; not metered when unset"),
+    key(
+        "limits.fuel",
+        Kind::Count(1, u64::MAX),
+        || None,
+        "fuel of an attempt; not metered when unset",
+    ),
     key(
         "limits.input",
         Kind::Size,
@@ -133,7 +138,12 @@ pub(crate) const KEYS: &[Key] = &[
         || Some(Setting::Duration(Limits::default().cancel_grace)),
         "how long a cancelled run may go on to return by itself",
     ),
-    key("cache.enabled", Kind::Flag, || Some(Setting::Flag(true)), "whether compiled code is kept on disk"),
+    key(
+        "cache.enabled",
+        Kind::Flag,
+        || Some(Setting::Flag(true)),
+        "whether compiled code is kept on disk",
+    ),
     key(
         "cache.directory",
         Kind::Path,
@@ -255,7 +265,11 @@ impl fmt::Display for Setting {
             Self::Size(bytes) => {
                 let text = format_size(*bytes);
                 // Rounded text would not read back as the same size.
-                if parse_size(&text) == Ok(*bytes) { f.write_str(&text) } else { write!(f, "{bytes}B") }
+                if parse_size(&text) == Ok(*bytes) {
+                    f.write_str(&text)
+                } else {
+                    write!(f, "{bytes}B")
+                }
             }
             Self::Duration(duration) => humantime::format_duration(*duration).fmt(f),
             Self::Flag(flag) => flag.fmt(f),

@@ -32,22 +32,30 @@ fn describe_end(end: &End) -> (String, Vec<String>) {
     // A panic's own message says what matters; the others need the name of their kind.
     let first = match end.kind {
         EndKind::Trapped(TrapKind::Panic) => format!("panicked: {first}"),
-        kind => format!("{kind}: {first}"),
+        kind @ EndKind::Trapped(_) => format!("{kind}: {first}"),
+        kind => format!("ended as {kind}: {first}"),
     };
     if !end.backtrace.is_empty() {
         rest.push("in the guest, innermost first:".to_owned());
-        rest.extend(
-            end.backtrace
-                .iter()
-                .take(SHOWN_FRAMES)
-                .enumerate()
-                .map(|(position, frame)| format!("{position:>3}: {}", short(frame))),
-        );
-        if end.backtrace.len() > SHOWN_FRAMES {
-            rest.push(format!("     … and {} more frames", end.backtrace.len() - SHOWN_FRAMES));
-        }
+        rest.extend(frames(&end.backtrace));
     }
     (first, rest)
+}
+
+/// The frames of a backtrace. A function that calls itself is one line, however deep it went.
+fn frames(backtrace: &[String]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut position = 0;
+    for same in backtrace.chunk_by(|one, other| one == other) {
+        if lines.len() == SHOWN_FRAMES {
+            lines.push(format!("     … and {} more frames", backtrace.len() - position));
+            break;
+        }
+        let times = if same.len() > 1 { format!(" ({} times)", same.len()) } else { String::new() };
+        lines.push(format!("{position:>3}: {}{times}", short(&same[0])));
+        position += same.len();
+    }
+    lines
 }
 
 /// The first line of a text and the others, safe for a terminal and not too many.
@@ -87,8 +95,15 @@ mod tests {
     }
 
     #[test]
+    fn recursion_is_one_line() {
+        let frame = |name: &str| name.to_owned();
+        let backtrace = [frame("f"), frame("f"), frame("f"), frame("main")];
+        assert_eq!(frames(&backtrace), ["  0: f (3 times)", "  3: main"]);
+    }
+
+    #[test]
     fn limits_name_their_kind() {
         let end = End::new(EndKind::TimedOut, "not done after 1s");
-        assert_eq!(describe_outcome(&end.into()).0, "timed-out: not done after 1s");
+        assert_eq!(describe_outcome(&end.into()).0, "ended as timed-out: not done after 1s");
     }
 }

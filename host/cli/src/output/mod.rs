@@ -1,5 +1,6 @@
 //! Everything that is written: results to stdout, talk and progress to stderr.
 
+mod canvas;
 pub(crate) mod escape;
 mod failure;
 mod json;

@@ -58,7 +58,9 @@ impl<'a> Results<'a> {
 
     /// Writes one text and everything before it out.
     pub(crate) fn print(&mut self, text: &str) -> Result<(), CliError> {
-        self.line(|out| out.write_all(text.as_bytes())).and_then(|()| self.flush()).or_else(unless_broken)
+        self.line(|out| out.write_all(text.as_bytes()))
+            .and_then(|()| self.flush())
+            .or_else(unless_broken)
     }
     /// Writes one JSON document on a line and everything before it out.
     pub(crate) fn json(&mut self, document: &impl serde::Serialize) -> Result<(), CliError> {

@@ -3,13 +3,14 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use console::Style;
-use indicatif::MultiProgress;
 
 use crate::app::{ColorChoice, OutputFormat};
 use crate::error::CliError;
+
+use super::canvas::Canvas;
 
 /// Speaks to the user.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub(crate) struct Ui {
     /// Whether talk goes to a terminal.
     pub(crate) stderr_terminal: bool,
     /// The live display that is on the screen, if any.
-    live: Mutex<Option<MultiProgress>>,
+    live: Mutex<Option<Canvas>>,
 }
 
 impl Ui {
@@ -69,11 +70,6 @@ impl Ui {
         self.talk(format_args!("{} {what}", bold_green().apply_to(format_args!("{verb:>10}"))));
     }
 
-    /// Says that something is odd.
-    pub(crate) fn warn(&self, text: impl Display) {
-        self.talk(format_args!("{}: {text}", Style::new().for_stderr().yellow().bold().apply_to("warning")));
-    }
-
     /// Says what went wrong, and what to do about it.
     pub(crate) fn error(&self, error: &CliError) {
         let mut text = format!("{}: {}", red().apply_to("error"), error.message);
@@ -91,27 +87,35 @@ impl Ui {
 
     /// Writes to stderr, above the live display if there is one.
     pub(crate) fn write(&self, text: &str) {
-        let live = self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let on_screen = live.as_ref().is_some_and(|live| live.println(text).is_ok());
-        drop(live);
-        if !on_screen {
+        match self.live().as_mut() {
+            Some(canvas) => canvas.write_above(text),
             // Where stderr is closed there is nobody to tell.
-            let _ = writeln!(std::io::stderr().lock(), "{text}");
+            None => drop(writeln!(std::io::stderr().lock(), "{text}")),
         }
     }
 
     /// Calls `write` while the live display is off the screen, so that it may write to stdout.
     pub(crate) fn around_live<T>(&self, write: impl FnOnce() -> T) -> T {
-        let live = self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        match live {
-            Some(live) if self.stdout_terminal => live.suspend(write),
+        match self.live().as_mut() {
+            Some(canvas) if self.stdout_terminal => canvas.around(write),
             _ => write(),
         }
     }
 
-    /// Puts a live display on the screen, or takes it off.
-    pub(crate) fn set_live(&self, display: Option<MultiProgress>) {
-        *self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = display;
+    /// Puts these lines on the screen as the live display.
+    pub(crate) fn draw(&self, lines: Vec<String>) {
+        self.live().get_or_insert_with(Canvas::new).draw(lines);
+    }
+
+    /// Takes the live display off the screen.
+    pub(crate) fn end_live(&self) {
+        if let Some(mut canvas) = self.live().take() {
+            canvas.erase();
+        }
+    }
+
+    fn live(&self) -> MutexGuard<'_, Option<Canvas>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,13 +1,13 @@
 //! The live display: a bar for each stage, and below it what is running right now.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use console::Term;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sandmill::core::units::format_duration;
 
 use super::board::{Running, StageView, Watcher};
+use super::screen::Show;
 use crate::output::failure::short;
 use crate::output::ui::{bold_green, dim, red};
 use crate::text::thousands;
@@ -18,124 +18,82 @@ const LISTED: usize = 8;
 const MOST_BARS: usize = 12;
 /// A run that has been running for less is not worth a line.
 const LISTED_AFTER: Duration = Duration::from_millis(500);
+/// Characters of a stage's name.
+const MOST_NAME: usize = 24;
+/// How long ago the rate of a stage looks back.
+const RATE_WINDOW: Duration = Duration::from_secs(4);
+/// Runs in that time that are enough to tell a rate by.
+const RATE_RUNS: u64 = 10;
 /// Characters of a bar.
 const BAR: usize = 28;
-/// How often at most the terminal is drawn to, a second.
-const DRAWS: u8 = 12;
 
-/// A live display.
+/// Makes the lines of the live display.
 pub(super) struct LiveDisplay {
-    display: MultiProgress,
-    bars: HashMap<usize, ProgressBar>,
-    rows: Vec<ProgressBar>,
-    rates: HashMap<usize, Rate>,
+    show: Show,
+    samples: HashMap<usize, Samples>,
 }
 
-/// How fast a stage goes: its runs over the last moments, smoothed.
-#[derive(Debug, Clone, Copy)]
-struct Rate {
-    done: u64,
-    at: std::time::Instant,
-    per_second: f64,
-}
+/// How far a stage was at some moments: what its rate follows from.
+type Samples = VecDeque<(Instant, u64)>;
 
 impl LiveDisplay {
-    /// A display with nothing on it.
-    pub(super) fn new() -> Self {
-        let target = ProgressDrawTarget::stderr_with_hz(DRAWS);
-        Self {
-            display: MultiProgress::with_draw_target(target),
-            bars: HashMap::new(),
-            rows: Vec::new(),
-            rates: HashMap::new(),
-        }
+    /// A display of nothing yet.
+    pub(super) fn new(show: Show) -> Self {
+        Self { show, samples: HashMap::new() }
     }
 
-    /// What others write above.
-    pub(super) fn display(&self) -> &MultiProgress {
-        &self.display
-    }
-
-    /// Takes everything off the screen.
-    pub(super) fn clear(self) {
-        // A screen that cannot be cleared is not worth an error.
-        let _ = self.display.clear();
-    }
-
-    /// Draws what `watcher` sees now.
-    pub(super) fn paint(&mut self, watcher: &Watcher) {
+    /// What `watcher` sees now, in lines that fit the terminal.
+    pub(super) fn lines(&mut self, watcher: &Watcher) -> Vec<String> {
         let board = watcher.board();
         let stages = board.stages().to_vec();
         let running = board.running(LISTED + 1);
-        let in_all: u64 = stages.iter().map(|stage| stage.counts.running).sum();
         drop(board);
-        let shown = shown_stages(&stages);
-        let widest = shown.iter().map(|&at| stages[at].name.chars().count()).max().unwrap_or(0);
         let width = usize::from(Term::stderr().size().1).saturating_sub(1).max(20);
-        self.bars.retain(|at, bar| {
-            let stays = shown.contains(at);
-            if !stays {
-                bar.finish_and_clear();
-            }
-            stays
-        });
-        for (position, &at) in shown.iter().enumerate() {
-            let rate = self.rate(at, stages[at].counts.done());
-            let line = bar_line(&stages[at], rate, widest.min(24), width);
-            let bar = self.bars.entry(at).or_insert_with(|| {
-                self.display.insert(position, row())
-            });
-            bar.set_message(line);
-        }
-        self.list(&running, in_all, width);
-    }
-
-    fn list(&mut self, running: &[Running], in_all: u64, width: usize) {
-        let mut lines: Vec<String> = running
-            .iter()
-            .take(LISTED)
-            .filter(|run| run.elapsed >= LISTED_AFTER)
-            .map(|run| running_line(run, width))
-            .collect();
-        let listed = lines.len() as u64;
-        if listed > 0 && in_all > listed {
-            let more = format!("  … and {} more running", thousands(in_all - listed));
-            lines.push(dim().apply_to(more).to_string());
-        }
-        while self.rows.len() > lines.len() {
-            if let Some(row) = self.rows.pop() {
-                row.finish_and_clear();
-                self.display.remove(&row);
+        let mut lines = Vec::new();
+        if self.show == Show::Everything {
+            let shown = shown_stages(&stages);
+            let widest = shown.iter().map(|&at| stages[at].name.chars().count()).max().unwrap_or(0);
+            for at in shown {
+                let rate = self.rate(at, &stages[at]);
+                lines.push(bar_line(&stages[at], rate, widest.min(MOST_NAME), width));
             }
         }
-        while self.rows.len() < lines.len() {
-            self.rows.push(self.display.add(row()));
-        }
-        for (row, line) in self.rows.iter().zip(lines) {
-            row.set_message(line);
-        }
+        let in_all = stages.iter().map(|stage| stage.counts.running).sum();
+        lines.extend(running_lines(&running, in_all, width));
+        lines
     }
 
-    fn rate(&mut self, stage: usize, done: u64) -> f64 {
-        // Long enough to be calm, short enough to follow a change.
-        const MEMORY_SECONDS: f64 = 3.0;
-        let now = std::time::Instant::now();
-        let rate = self.rates.entry(stage).or_insert(Rate { done, at: now, per_second: 0.0 });
-        let passed = now.duration_since(rate.at).as_secs_f64();
-        if passed > 0.05 {
-            let new = done.saturating_sub(rate.done) as f64 / passed;
-            let share = if rate.per_second == 0.0 { 1.0 } else { (passed / MEMORY_SECONDS).min(1.0) };
-            rate.per_second += (new - rate.per_second) * share;
-            (rate.done, rate.at) = (done, now);
+    /// Runs a second: of late where there were enough to tell by, else on the whole.
+    fn rate(&mut self, at: usize, stage: &StageView) -> f64 {
+        let (now, done) = (Instant::now(), stage.counts.done());
+        let samples = self.samples.entry(at).or_default();
+        while samples.front().is_some_and(|(then, _)| now.duration_since(*then) > RATE_WINDOW) {
+            samples.pop_front();
         }
-        rate.per_second
+        samples.push_back((now, done));
+        let per_second = |since: Instant, count: u64| {
+            count as f64 / now.duration_since(since).as_secs_f64().max(0.001)
+        };
+        match (samples.front(), stage.started) {
+            (Some((then, before)), _) if done - before >= RATE_RUNS => {
+                per_second(*then, done - before)
+            }
+            (_, Some(started)) => per_second(started, done),
+            _ => 0.0,
+        }
     }
 }
 
-fn row() -> ProgressBar {
-    // The lines are made here, so that they are cut to the terminal's width with their colours.
-    let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::no_length().with_style(style)
+/// What is running and has been for a while: at most so many, the others are counted.
+fn running_lines(running: &[Running], in_all: u64, width: usize) -> Vec<String> {
+    let long = running.iter().take(LISTED).filter(|run| run.elapsed >= LISTED_AFTER);
+    let mut lines: Vec<String> = long.map(|run| running_line(run, width)).collect();
+    let listed = lines.len() as u64;
+    if listed > 0 && in_all > listed {
+        let more = format!("  … and {} more running", thousands(in_all - listed));
+        lines.push(dim().apply_to(more).to_string());
+    }
+    lines
 }
 
 /// The stages to show: all of them where there is room, else those under way and the latest.
@@ -156,7 +114,9 @@ fn shown_stages(stages: &[StageView]) -> Vec<usize> {
 
 fn bar_line(stage: &StageView, rate: f64, name_width: usize, width: usize) -> String {
     let counts = &stage.counts;
-    let name = console::pad_str(&short(&stage.name), name_width, console::Alignment::Left, Some("…")).into_owned();
+    let name =
+        console::pad_str(&short(&stage.name), name_width, console::Alignment::Left, Some("…"))
+            .into_owned();
     // A stage that is not mapped has one run, and says so by having submitted just that.
     let total = stage.total.unwrap_or(counts.submitted);
     let done = counts.done();
@@ -168,7 +128,10 @@ fn bar_line(stage: &StageView, rate: f64, name_width: usize, width: usize) -> St
         line.push_str(&format!("  {}", thousands(done)));
     }
     if counts.bad() > 0 {
-        line.push_str(&format!("  {}", red().apply_to(format_args!("{} failed", thousands(counts.bad())))));
+        line.push_str(&format!(
+            "  {}",
+            red().apply_to(format_args!("{} failed", thousands(counts.bad())))
+        ));
     }
     if counts.cancelled > 0 {
         line.push_str(&format!("  {} cancelled", thousands(counts.cancelled)));
@@ -179,7 +142,8 @@ fn bar_line(stage: &StageView, rate: f64, name_width: usize, width: usize) -> St
             line.push_str(&format!("  {}", dim().apply_to(format_args!("in {took}"))));
         }
     } else if counts.submitted > 0 && rate > 0.0 {
-        let shown = if rate >= 10.0 { thousands(rate.round() as u64) } else { format!("{rate:.1}") };
+        let shown =
+            if rate >= 10.0 { thousands(rate.round() as u64) } else { format!("{rate:.1}") };
         line.push_str(&format!("  {shown}/s"));
         if let Some(left) = time_left(total.saturating_sub(done), rate, stage.total.is_some()) {
             line.push_str(&format!("  {}", dim().apply_to(format_args!("{left} left"))));
@@ -197,7 +161,11 @@ fn time_left(left: u64, rate: f64, known: bool) -> Option<String> {
 }
 
 fn bar(done: u64, total: u64, failed: bool) -> String {
-    let filled = if total == 0 { 0 } else { (done.min(total) as u128 * BAR as u128 / u128::from(total)) as usize };
+    let filled = if total == 0 {
+        0
+    } else {
+        (done.min(total) as u128 * BAR as u128 / u128::from(total)) as usize
+    };
     let style = if failed { red() } else { bold_green() };
     let full = style.apply_to("━".repeat(filled));
     let rest = dim().apply_to("─".repeat(BAR - filled));
@@ -205,7 +173,8 @@ fn bar(done: u64, total: u64, failed: bool) -> String {
 }
 
 fn running_line(run: &Running, width: usize) -> String {
-    let mut line = format!("  {} {}", short(&run.name), dim().apply_to(format_duration(run.elapsed)));
+    let mut line =
+        format!("  {} {}", short(&run.name), dim().apply_to(format_duration(run.elapsed)));
     if let Some(progress) = &run.progress {
         let done = match progress.total {
             Some(total) => format!("{}/{}", thousands(progress.done), thousands(total)),
@@ -226,7 +195,7 @@ mod tests {
             name: name.into(),
             total,
             counts: Counts { submitted, completed, ..Counts::default() },
-            started: Some(std::time::Instant::now()),
+            started: Some(Instant::now()),
             ended: None,
             busy_micros: 0,
             slowest_micros: 0,
@@ -238,7 +207,10 @@ mod tests {
     fn a_bar_says_how_far_how_fast_and_how_long() {
         let line = bar_line(&stage("count", 300, 250, Some(1000)), 125.0, 6, 200);
         let line = console::strip_ansi_codes(&line).into_owned();
-        assert_eq!(line, format!("count   {}{}  250/1,000  125/s  6s left", "━".repeat(7), "─".repeat(21)));
+        assert_eq!(
+            line,
+            format!("count   {}{}  250/1,000  125/s  6s left", "━".repeat(7), "─".repeat(21))
+        );
         assert!(console::measure_text_width(&bar_line(&stage("x", 1, 0, None), 0.0, 6, 20)) <= 20);
     }
 

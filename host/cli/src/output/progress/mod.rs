@@ -8,5 +8,5 @@ mod screen;
 mod summary;
 
 pub(crate) use board::{Board, Counts, Failed, StageView, Watcher};
-pub(crate) use screen::Screen;
+pub(crate) use screen::{Screen, Show};
 pub(crate) use summary::summary_lines;

@@ -47,7 +47,8 @@ impl Said {
         let (counts, name) = (&stage.counts, short(&stage.name));
         let Some(started) = stage.started.filter(|_| !self.finished) else { return lines };
         let done = counts.done();
-        let over = stage.total.is_some_and(|total| done >= total) || (last && done == counts.submitted);
+        let over =
+            stage.total.is_some_and(|total| done >= total) || (last && done == counts.submitted);
         // A stage that is over before anybody could say that it started says only that.
         if !self.started && !over {
             self.started = true;
@@ -61,9 +62,14 @@ impl Said {
             self.finished = true;
             let took = stage.ended.unwrap_or_else(Instant::now).duration_since(started);
             let took = format_duration(took);
-            lines.push(format!("{name}: finished, {} done{} in {took}", thousands(done), bad(stage)));
+            lines.push(format!(
+                "{name}: finished, {} done{} in {took}",
+                thousands(done),
+                bad(stage)
+            ));
         } else if self.at.elapsed() >= PERIOD || (last && done > self.done) {
-            let rate = done.saturating_sub(self.done) as f64 / self.at.elapsed().as_secs_f64().max(0.001);
+            let rate =
+                done.saturating_sub(self.done) as f64 / self.at.elapsed().as_secs_f64().max(0.001);
             let of = stage.total.map_or(String::new(), |total| format!("/{}", thousands(total)));
             let mut line = format!("{name}: {}{of} done{}", thousands(done), bad(stage));
             if !last {

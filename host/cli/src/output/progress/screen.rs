@@ -21,6 +21,18 @@ const LIVE_PERIOD: Duration = Duration::from_millis(100);
 /// A command that is done sooner than this shows no live display: it would only flicker.
 const LIVE_AFTER: Duration = Duration::from_millis(150);
 
+/// Lines of a run's log that are shown with its failure.
+const SHOWN_LINES: usize = 5;
+
+/// What to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Show {
+    /// Stages, failures and logs.
+    Everything,
+    /// Logs, and on a terminal the run itself: what became of it is said by the command.
+    OneRun,
+}
+
 /// A display that goes on until it is stopped.
 pub(crate) struct Screen {
     stop: Sender<()>,
@@ -29,16 +41,17 @@ pub(crate) struct Screen {
 
 impl Screen {
     /// Starts to show what `watcher` sees.
-    pub(crate) fn start(ui: &Arc<Ui>, watcher: &Watcher) -> Self {
+    pub(crate) fn start(ui: &Arc<Ui>, watcher: &Watcher, show: Show) -> Self {
         let (stop, stopped) = mpsc::channel();
         let (ui, watcher) = (Arc::clone(ui), watcher.clone());
-        let thread = std::thread::Builder::new().name("sandmill-display".to_owned()).spawn(move || {
-            let mut painter = Painter::new(&ui, &watcher);
-            while stopped.recv_timeout(LIVE_PERIOD) == Err(RecvTimeoutError::Timeout) {
-                painter.paint();
-            }
-            painter.finish();
-        });
+        let thread =
+            std::thread::Builder::new().name("sandmill-display".to_owned()).spawn(move || {
+                let mut painter = Painter::new(&ui, &watcher, show);
+                while stopped.recv_timeout(LIVE_PERIOD) == Err(RecvTimeoutError::Timeout) {
+                    painter.paint();
+                }
+                painter.finish();
+            });
         // Without the thread there is no display, and the runs go on.
         Self { stop, thread: thread.ok() }
     }
@@ -63,7 +76,7 @@ impl Drop for Screen {
 }
 
 enum Style {
-    Live(Option<LiveDisplay>),
+    Live(LiveDisplay),
     Plain(PlainLines),
     Quiet,
 }
@@ -72,32 +85,28 @@ struct Painter<'a> {
     ui: &'a Ui,
     watcher: &'a Watcher,
     style: Style,
+    show: Show,
     started: Instant,
 }
 
 impl<'a> Painter<'a> {
-    fn new(ui: &'a Ui, watcher: &'a Watcher) -> Self {
+    fn new(ui: &'a Ui, watcher: &'a Watcher, show: Show) -> Self {
         let style = match (ui.format, ui.stderr_terminal) {
             (OutputFormat::Quiet, _) => Style::Quiet,
-            (_, true) => Style::Live(None),
+            (_, true) => Style::Live(LiveDisplay::new(show)),
+            (_, false) if show == Show::OneRun => Style::Quiet,
             (_, false) => Style::Plain(PlainLines::default()),
         };
-        Self { ui, watcher, style, started: Instant::now() }
+        Self { ui, watcher, style, show, started: Instant::now() }
     }
 
     fn paint(&mut self) {
         self.news();
         match &mut self.style {
-            Style::Live(display) => {
-                if display.is_none() && self.started.elapsed() >= LIVE_AFTER {
-                    let new = LiveDisplay::new();
-                    self.ui.set_live(Some(new.display().clone()));
-                    *display = Some(new);
-                }
-                if let Some(display) = display {
-                    display.paint(self.watcher);
-                }
+            Style::Live(display) if self.started.elapsed() >= LIVE_AFTER => {
+                self.ui.draw(display.lines(self.watcher));
             }
+            Style::Live(_) => {}
             Style::Plain(lines) => {
                 let told = lines.paint(&self.watcher.board(), false);
                 told.iter().for_each(|line| self.ui.talk(line));
@@ -109,12 +118,7 @@ impl<'a> Painter<'a> {
     fn finish(&mut self) {
         self.news();
         match &mut self.style {
-            Style::Live(display) => {
-                self.ui.set_live(None);
-                if let Some(display) = display.take() {
-                    display.clear();
-                }
-            }
+            Style::Live(_) => self.ui.end_live(),
             Style::Plain(lines) => {
                 let told = lines.paint(&self.watcher.board(), true);
                 told.iter().for_each(|line| self.ui.talk(line));
@@ -137,6 +141,11 @@ impl<'a> Painter<'a> {
         }
         if left_out > 0 {
             self.ui.talk(dim().apply_to(format_args!("… {left_out} log lines left out")));
+        }
+        if self.show == Show::OneRun {
+            let lines = failures.iter().flat_map(|failure| &failure.lines);
+            lines.for_each(|line| self.ui.talk(log_line(&failures[0].name, line)));
+            return;
         }
         for failure in &failures {
             self.ui.talk(failure_lines(failure));
@@ -178,10 +187,21 @@ fn failure_lines(failure: &Failed) -> String {
     for line in more.lines().filter(|line| !line.trim().is_empty()).take(3) {
         text.push_str(&format!("\n    {}", short(line)));
     }
-    for line in &failure.lines {
+    let told: Vec<&LogLine> =
+        failure.lines.iter().filter(|line| !repeats(&line.message, message)).collect();
+    for line in &told[told.len().saturating_sub(SHOWN_LINES)..] {
         text.push_str(&format!("\n    {}", log_line("log", line)));
     }
     text
+}
+
+/// Whether a line of the log says no more than the failure's message does: a panic of Rust is both.
+fn repeats(line: &str, message: &str) -> bool {
+    let line = line.trim();
+    line.is_empty()
+        || message.contains(line)
+        || line.starts_with("note: run with `RUST_BACKTRACE")
+        || (line.starts_with("thread '") && line.contains(" panicked at "))
 }
 
 /// `timed out` for `TimedOut`.
@@ -199,6 +219,14 @@ fn state_words(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_panic_is_told_once() {
+        let message = "panicked at src/lib.rs:1:2: it broke";
+        assert!(repeats("thread '<unnamed>' (1) panicked at src/lib.rs:1:2:", message));
+        assert!(repeats("it broke", message));
+        assert!(!repeats("the file has 3 lines", message));
+    }
 
     #[test]
     fn names_of_states_become_words() {

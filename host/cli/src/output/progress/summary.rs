@@ -13,7 +13,8 @@ use crate::text::thousands;
 /// The lines of the table.
 pub(crate) fn summary_lines(board: &Board) -> Vec<String> {
     let mut table = Table::right_aligned([1, 2, 3, 4, 5, 6, 7, 8]);
-    let heads = ["stage", "runs", "completed", "failed", "cancelled", "time", "mean", "slowest", "memory"];
+    let heads =
+        ["stage", "runs", "completed", "failed", "cancelled", "time", "mean", "slowest", "memory"];
     table.row(heads.map(|head| dim().apply_to(head).to_string()));
     board.stages().iter().for_each(|stage| table.row(cells(stage)));
     table.lines("  ")
@@ -21,7 +22,8 @@ pub(crate) fn summary_lines(board: &Board) -> Vec<String> {
 
 fn cells(stage: &StageView) -> [String; 9] {
     let counts = &stage.counts;
-    let number = |count: u64| if count == 0 { dim().apply_to("-").to_string() } else { thousands(count) };
+    let number =
+        |count: u64| if count == 0 { dim().apply_to("-").to_string() } else { thousands(count) };
     let failed = match counts.bad() {
         0 => number(0),
         bad => red().apply_to(thousands(bad)).to_string(),
