@@ -103,6 +103,8 @@ pub use __sandmill_export_component as export_component;
 
 #[cfg(target_family = "wasm")]
 mod guest {
+    use std::io::Write as _;
+
     use super::{Component, describe, run};
     use crate::bindings::exports::sandmill::task::runner::{Failure, Guest, TaskDescriptor};
 
@@ -120,7 +122,11 @@ mod guest {
         }
 
         fn run(task: String, arguments: Vec<u8>) -> Result<Vec<u8>, Failure> {
-            run(C::TASKS, &task, &arguments).map_err(|failure| {
+            let result = run(C::TASKS, &task, &arguments);
+            // No process ends here, so nothing else would send off what was printed without a
+            // line break. Where it cannot be written, nobody could be told.
+            let _ = std::io::stdout().flush();
+            result.map_err(|failure| {
                 let (kind, message, retriable, details) = failure.into_parts();
                 Failure { kind, message, retriable, details }
             })

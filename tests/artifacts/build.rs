@@ -10,10 +10,15 @@ const PLACES: [(&str, &str, &str); 2] =
     [("../../examples", "foreach_example", "EXAMPLES"), ("../guests", "foreach_guest", "GUESTS")];
 
 fn main() {
+    // A new guest is a new entry here. Watching the folders themselves would build the tests anew
+    // whenever an example is built or run in its place.
+    println!("cargo::rerun-if-changed=../../Cargo.lock");
     let mut code = String::new();
     for (place, macro_name, constant) in PLACES {
-        println!("cargo::rerun-if-changed={place}");
         let names = crates_in(Path::new(place));
+        for name in &names {
+            println!("cargo::rerun-if-changed={place}/{name}/Cargo.toml");
+        }
         let calls: String = names.iter().map(|name| format!("$test!({name}); ")).collect();
         write!(
             code,

@@ -69,6 +69,17 @@ pub fn component_built(name: &str) -> PathBuf {
     directory.join("wasm32-wasip1/release").join(file_name(name))
 }
 
+/// A directory for what tests keep from run to run, such as compiled code.
+///
+/// # Panics
+/// When it cannot be made.
+#[must_use]
+pub fn scratch() -> PathBuf {
+    let directory = cargo::target_directory().join("sandmill-tests");
+    std::fs::create_dir_all(&directory).expect("the target directory can be written to");
+    directory
+}
+
 /// The `sandmill` binary.
 ///
 /// # Panics

@@ -226,7 +226,7 @@ fn json(text: &str) -> Value {
     Value::from_json_str(text).unwrap_or_else(|error| panic!("{text} is not a value: {error}"))
 }
 
-/// Compiled code is kept beside the test binary: most cases use the same few components.
+/// Compiled code is kept from run to run: most cases use the same few components.
 fn cache_directory() -> PathBuf {
-    artifacts::workspace().join("target/tests/conformance-cache")
+    artifacts::scratch().join("conformance-cache")
 }

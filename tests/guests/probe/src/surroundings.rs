@@ -17,7 +17,7 @@ use wasip2::random::{insecure, insecure_seed};
 /// All that a run sees without asking for anything.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Surroundings {
-    now_nanos: u128,
+    now_micros: u128,
     monotonic: u64,
     passed_nanos: u128,
     resolutions: (u64, u64),
@@ -44,7 +44,7 @@ pub(crate) fn look_around() -> Surroundings {
         sum = std::hint::black_box(sum.wrapping_add(number));
     }
     Surroundings {
-        now_nanos: now.as_nanos() & u128::from(u64::MAX),
+        now_micros: now.as_micros(),
         monotonic: monotonic_clock::now(),
         passed_nanos: start.elapsed().as_nanos() & u128::from(u64::MAX),
         resolutions: (
