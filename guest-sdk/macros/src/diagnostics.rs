@@ -130,10 +130,10 @@ impl<'ast> Visit<'ast> for Search<'_> {
         );
     }
 
-    fn visit_type_bare_fn(&mut self, ty: &'ast syn::TypeBareFn) {
+    fn visit_type_fn_ptr(&mut self, ty: &'ast syn::TypeFnPtr) {
         let name = self.name;
         self.faults
             .at(ty, format!("parameter `{name}` is a function, and functions do not travel"));
-        visit::visit_type_bare_fn(self, ty);
+        visit::visit_type_fn_ptr(self, ty);
     }
 }

@@ -77,6 +77,7 @@ pub(crate) fn task(attribute: TokenStream, item: TokenStream) -> syn::Result<Tas
         function.sig.inputs.iter_mut().filter_map(|input| parameter(input, &mut faults)).collect();
     let output = match &function.sig.output {
         ReturnType::Default => Type::Tuple(syn::TypeTuple {
+            attrs: Vec::new(),
             paren_token: syn::token::Paren::default(),
             elems: syn::punctuated::Punctuated::new(),
         }),
@@ -181,7 +182,7 @@ fn check_signature(function: &ItemFn, faults: &mut Faults) {
             "a task cannot be async: it has its instance to itself, so write a plain `fn` and block",
         );
     }
-    if let Some(token) = &signature.unsafety {
+    if let syn::Safety::Unsafe(token) = &signature.safety {
         faults.at(token, "a task cannot be unsafe: any caller may run it with any arguments");
     }
     if let Some(abi) = &signature.abi {
