@@ -18,8 +18,11 @@ pub(crate) struct Overrides {
     grants: Grants,
     /// What comes of options that were seen before: the calls of a stage share theirs. The key is
     /// kept alive by the entry, so no other options can come to have its address.
-    made: Mutex<HashMap<usize, (Arc<CallOptions>, Arc<CallOptions>)>>,
+    made: Mutex<HashMap<usize, Made>>,
 }
+
+/// Options as a flow gives them, and as they come out.
+type Made = (Arc<CallOptions>, Arc<CallOptions>);
 
 /// Options that are remembered; a flow has no more stages than that.
 const REMEMBERED: usize = 4_096;

@@ -135,17 +135,20 @@ pub(crate) fn map(args: &MapArgs, ui: &Arc<Ui>, config: &Config) -> Result<u8> {
     let written = stream(args, ui, &host, calls);
     screen.stop();
 
+    match written {
+        // Whoever reads the results has seen enough: that is no failure.
+        Err(error) if is_broken_pipe(&error) && !signals::interrupted() => {
+            return Ok(exit_code::SUCCESS);
+        }
+        Err(error) if !is_broken_pipe(&error) => return Err(cannot_write(&error)),
+        _ => {}
+    }
     let board = watcher.board();
     let total = board.total();
     if ui.is_human() {
         summary_lines(&board).iter().for_each(|line| ui.talk(line));
     }
     drop(board);
-    if let Err(error) = written
-        && !is_broken_pipe(&error)
-    {
-        return Err(cannot_write(&error));
-    }
     if let Some(fault) = fault.get() {
         return Err(CliError::input(format!("an input is invalid: {fault}"))
             .hint("the inputs before it were run, and nothing after it"));

@@ -195,7 +195,7 @@ mod tests {
              [executor]\nslots = 0\n",
         );
         let places: Vec<_> =
-            content.faults.iter().map(|fault| fault.splitn(4, ':').nth(1).unwrap()).collect();
+            content.faults.iter().map(|fault| fault.split(':').nth(1).unwrap()).collect();
         assert_eq!(places, ["1", "4", "5", "6", "8"], "{:#?}", content.faults);
         assert!(content.faults[0].contains("did you mean `executor`?"), "{}", content.faults[0]);
         assert!(content.faults[1].contains("did you mean `timeout`?"), "{}", content.faults[1]);
