@@ -51,7 +51,8 @@ pub fn format_size(bytes: u64) -> String {
             return if bytes.is_multiple_of(unit) {
                 format!("{}{name}", bytes / unit)
             } else {
-                let tenths = u128::from(bytes) * 10 / u128::from(unit);
+                // Rounded up: what is over a limit must not read as if it were the limit.
+                let tenths = (u128::from(bytes) * 10).div_ceil(u128::from(unit));
                 format!("{}.{}{name}", tenths / 10, tenths % 10)
             };
         }
@@ -168,6 +169,7 @@ mod tests {
     fn what_is_written_is_short() {
         assert_eq!(format_size(64 << 20), "64MiB");
         assert_eq!(format_size(1536), "1.5KiB");
+        assert_eq!(format_size((32 << 20) + 1), "32.1MiB");
         assert_eq!(format_size(12), "12B");
         for (micros, text) in [
             (12, "12µs"),
