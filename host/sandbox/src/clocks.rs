@@ -50,6 +50,9 @@ struct VirtualTimer {
 impl Pollable for VirtualTimer {
     async fn ready(&mut self) {
         let Some(wait) = Wait::begin(&self.clock, self.deadline) else { return };
+        // Not ready at the first look, however late that is: whether a timer of a nanosecond has
+        // gone off by then is up to the machine.
+        look_again().await;
         tokio::time::sleep(wait.duration).await;
         // Of all that wait together, the one with the earliest deadline is first, and alone:
         // in which order and how late the timers of this machine go off must not show.
@@ -80,11 +83,12 @@ impl<'a> Wait<'a> {
     fn poll_first(&self) -> std::task::Poll<()> {
         let mut time = self.clock.0.lock();
         let (deadline, _) = self.entry;
-        let first = time.waiting.first().is_none_or(|&(other, _)| other >= deadline);
-        // Another that was due earlier has just ended its wait, and the guest is told of that
-        // one: this one goes on in the guest's next wait.
+        // Of those with the same deadline, the one that began to wait first.
+        let first = time.waiting.first().is_none_or(|&other| other >= self.entry);
+        // Another that was due before has just ended its wait, and the guest is told of that one
+        // alone: this one goes on in the guest's next wait.
         let begun_at = deadline.saturating_sub(nanos(self.duration));
-        if !first || (time.slept > begun_at && time.slept < deadline) {
+        if !first || time.slept > begun_at {
             return std::task::Poll::Pending;
         }
         time.slept = time.slept.max(deadline);
@@ -96,6 +100,21 @@ impl Drop for Wait<'_> {
     fn drop(&mut self) {
         self.clock.0.lock().waiting.remove(&self.entry);
     }
+}
+
+/// Is not ready when first looked at. (tokio's own `yield_now` may wait for the scheduler of a
+/// runtime that this thread is blocking.)
+async fn look_again() {
+    let mut looks = 0;
+    std::future::poll_fn(|context| {
+        looks += 1;
+        if looks > 1 {
+            return std::task::Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -207,6 +226,40 @@ mod tests {
             assert_eq!(clock.slept(), 20_000_000);
         });
         assert!(clock.0.lock().waiting.is_empty());
+    }
+
+    #[test]
+    fn the_shortest_sleep_is_not_over_at_a_look() {
+        let clock = VirtualClock::default();
+        in_tokio(async {
+            let mut shortest = VirtualTimer { clock: clock.clone(), deadline: 1 };
+            for _ in 0..1_000 {
+                assert!(poll_immediate(shortest.ready()).await.is_none());
+            }
+            shortest.ready().await;
+        });
+        assert_eq!(clock.slept(), 1);
+    }
+
+    #[test]
+    fn of_equal_ones_only_the_first_goes_off() {
+        for _ in 0..50 {
+            let clock = VirtualClock::default();
+            let (mut one, mut two) = (timer(&clock, 2), timer(&clock, 2));
+            in_tokio(async {
+                let (mut one, mut two) = (one.ready(), two.ready());
+                // As `poll` does it: all are looked at, whichever is ready.
+                let ready = std::future::poll_fn(|context| {
+                    let ready = [one.as_mut(), two.as_mut()].map(|it| it.poll(context).is_ready());
+                    match ready {
+                        [false, false] => std::task::Poll::Pending,
+                        some => std::task::Poll::Ready(some),
+                    }
+                });
+                assert_eq!(ready.await, [true, false]);
+            });
+            in_tokio(async { assert!(poll_immediate(two.ready()).await.is_some()) });
+        }
     }
 
     #[test]
