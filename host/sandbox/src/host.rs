@@ -15,6 +15,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::clocks::VirtualClock;
 use crate::context::Reporter;
 use crate::http::HttpGate;
+use crate::keeping::Listings;
 use crate::limiter::Limiter;
 use crate::logs::Logs;
 use crate::network::NetworkGate;
@@ -42,6 +43,7 @@ pub(crate) struct State {
     pub(crate) table: ResourceTable,
     pub(crate) read_context: bool,
     pub(crate) reporter: Reporter,
+    pub(crate) listings: Listings,
     /// What WASI needs. Most tasks never call it, so it is made when one does.
     wasi: Option<Box<Wasi>>,
     logs: Option<Arc<Mutex<Logs>>>,
@@ -67,6 +69,7 @@ impl State {
             table,
             read_context: false,
             reporter: Reporter::default(),
+            listings: Listings::default(),
             wasi: None,
             logs: None,
             random: None,

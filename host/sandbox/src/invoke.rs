@@ -265,8 +265,57 @@ fn failure_of(failure: types::Failure, limits: &Limits) -> Result<Failure, End> 
 }
 
 #[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+#[expect(clippy::duplicate_mod, reason = "each binary has its own")]
+mod support;
+
+#[cfg(test)]
 mod tests {
+    use sandmill_core::{CancelToken, Events};
+    use sandmill_wire::RunId;
+    use wasmtime::StoreContextMut;
+    use wasmtime::component::{Component, WasmStr};
+
     use super::*;
+    use crate::bindings::TaskPre;
+    use crate::bindings::sandmill::task::log::Level;
+
+    #[test]
+    fn a_panic_in_a_host_function_ends_its_run_alone() {
+        let imports =
+            "(import \"sandmill:task/log@0.1.0\" \"write\" (func $log (param i32 i32 i32)))";
+        let body = "(call $log (i32.const 2) (i32.const 16) (i32.const 1))
+            (call $value (i32.const 18) (i32.const 1))";
+        let component = support::guest(imports, "", body);
+        let sandbox = support::sandbox();
+        let shared = sandbox.shared();
+        let engine = shared.engines.get(Kind { metered: false, pooled: true }).unwrap();
+        let mut linker = engine.linker.clone();
+        linker.allow_shadowing(true);
+        let mut log = linker.instance("sandmill:task/log@0.1.0").unwrap();
+        type Line = (Level, WasmStr);
+        let broken = |_: StoreContextMut<'_, State>, _: Line| -> wasmtime::Result<()> {
+            panic!("a fault of the host")
+        };
+        log.func_wrap("write", broken).unwrap();
+        let compiled = Component::new(&engine.engine, component.bytes()).unwrap();
+        let pre = TaskPre::new(linker.instantiate_pre(&compiled).unwrap()).unwrap();
+        let broken = Linked { engine, pre };
+
+        let call = support::call(&component);
+        for _ in 0..20 {
+            let (cancel, events) = (CancelToken::new(), Events::default());
+            let (run, call) = (RunId::new(), &call);
+            let attempt = Attempt { run, number: 1, call, cancel: &cancel, events: &events };
+            let finished = in_store(shared, &broken, state_of(&attempt), async |store, task| {
+                task.sandmill_task_runner().call_run(store, "t", &[]).await
+            });
+            let Err(end) = finished.result else { panic!("it went well") };
+            assert_eq!(end.kind, EndKind::HostError);
+            assert!(end.message.contains("a fault of the host"), "{}", end.message);
+            assert!(support::run(&sandbox, call).report.outcome.is_success());
+        }
+    }
 
     fn failure(kind: &str) -> types::Failure {
         types::Failure {

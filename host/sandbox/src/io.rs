@@ -5,6 +5,7 @@ use wasmtime_wasi::p2::DynPollable;
 use wasmtime_wasi::p2::bindings::io::poll;
 
 use crate::host::State;
+use crate::keeping::{MAX_LISTED_ENTRIES, MAX_WRITE_BYTES};
 
 /// Random bytes that one host call gives: 1 MiB.
 pub const MAX_RANDOM_BYTES: u64 = 1 << 20;
@@ -18,6 +19,12 @@ pub(crate) enum HostLimit {
     RandomBytes { asked: u64 },
     #[error("{asked} pollables were polled at once, the limit is {MAX_POLL_LIST}")]
     PollList { asked: usize },
+    #[error("{asked} bytes were written at once, the limit is {MAX_WRITE_BYTES}")]
+    Write { asked: usize },
+    #[error(
+        "the listings of directories that are open have more than {MAX_LISTED_ENTRIES} entries"
+    )]
+    ListedEntries,
 }
 
 impl poll::Host for State {

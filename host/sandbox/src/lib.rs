@@ -3,6 +3,10 @@
 //! wasmtime. Placing runs, retrying them and recording them is for others.
 #![deny(unsafe_code)]
 
+// So that what the tests in `tests/` share serves the ones in here too.
+#[cfg(test)]
+extern crate self as sandmill_sandbox;
+
 mod bindings;
 mod block_on;
 mod clocks;
@@ -19,6 +23,7 @@ mod host;
 mod http;
 mod invoke;
 mod io;
+mod keeping;
 mod limiter;
 mod linker;
 mod logs;
@@ -41,6 +46,7 @@ pub use diagnosis::{CacheDiagnosis, Diagnosis, PoolDiagnosis};
 pub use engine::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES, MAX_WASM_STACK_BYTES};
 pub use epoch::EPOCH_TICK;
 pub use io::{MAX_POLL_LIST, MAX_RANDOM_BYTES};
+pub use keeping::MAX_LISTED_ENTRIES;
 pub use logs::MAX_LOG_LINE_BYTES;
 pub use precheck::{MAX_COMPONENT_BYTES, MAX_EXPORTS, MAX_FUNCTION_BYTES, MAX_IMPORTS, MAX_NESTED};
 pub use prepared::PREPARED_COMPONENTS;

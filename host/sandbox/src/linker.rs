@@ -10,6 +10,7 @@ use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 
 use crate::context;
 use crate::host::State;
+use crate::keeping;
 
 /// Interfaces that guests may import, without their versions.
 const KNOWN_PACKAGES: &[(&str, &str, &[&str])] = &[
@@ -100,6 +101,7 @@ pub(crate) fn link(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     sockets::ip_name_lookup::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
 
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(l)?;
+    keeping::link(l)?;
     Ok(linker)
 }
 

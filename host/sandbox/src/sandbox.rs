@@ -57,6 +57,12 @@ impl Sandbox {
         })))
     }
 
+    /// What the clones share.
+    #[cfg(test)]
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+
     /// What this sandbox found on this machine.
     #[must_use]
     pub fn diagnosis(&self) -> Diagnosis {

@@ -11,10 +11,8 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use crate::keeping::MAX_WRITE_BYTES;
 use crate::logs::Logs;
-
-/// Bytes that a guest may write at a time.
-const WRITE_BYTES: usize = 64 << 10;
 
 /// A stream of a guest that ends in its run's log. Takes everything at once, for ever.
 #[derive(Clone)]
@@ -62,7 +60,7 @@ impl OutputStream for Captured {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(WRITE_BYTES)
+        Ok(MAX_WRITE_BYTES)
     }
 }
 

@@ -27,6 +27,7 @@ world guest {
     import wasi:cli/stdout@0.2.0;
     import wasi:cli/stderr@0.2.0;
     import wasi:io/streams@0.2.0;
+    import wasi:http/types@0.2.0;
 }
 
 package wasi:random@0.2.0 {
@@ -61,6 +62,20 @@ package wasi:clocks@0.2.0 {
         use wasi:io/poll@0.2.0.{pollable};
         now: func() -> u64;
         subscribe-duration: func(when: u64) -> pollable;
+    }
+}
+
+package wasi:http@0.2.0 {
+    interface types {
+        variant method {
+            get, head, post, put, delete, connect, options, trace, patch, other(string)
+        }
+        resource fields { constructor(); }
+        resource outgoing-request {
+            constructor(headers: fields);
+            set-method: func(method: method) -> result;
+            set-authority: func(authority: option<string>) -> result;
+        }
     }
 }
 
