@@ -49,7 +49,10 @@ fn admits(grants: &[HttpGrant], uri: &Uri) -> bool {
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     let host = host.parse::<std::net::IpAddr>().map_or(host, |address| address.to_string());
-    grants.iter().any(|grant| grant.host == host && grant.port.unwrap_or(default_port) == port)
+    grants.iter().any(|grant| {
+        let granted = grant.host.strip_suffix('.').unwrap_or(&grant.host);
+        granted == host && grant.port.unwrap_or(default_port) == port
+    })
 }
 
 type Sent = wasmtime_wasi_http::Result<(
@@ -81,12 +84,14 @@ mod tests {
 
     #[test]
     fn requests_go_where_they_are_granted_and_nowhere_else() {
-        let grants = ["example.com", "10.0.0.1:8080", "[::1]:80"];
+        let grants = ["example.com", "10.0.0.1:8080", "[::1]:80", "rooted.example."];
         let grants = grants.map(|grant| grant.parse::<HttpGrant>().unwrap());
         let good = [
             "http://example.com/a",
             "https://EXAMPLE.com./",
             "https://example.com:443/",
+            "http://rooted.example/",
+            "http://rooted.example./",
             "http://10.0.0.1:8080/",
             "https://10.0.0.1:8080/",
             "http://[::1]/",
