@@ -35,7 +35,7 @@ pub fn deadline() -> Option<Duration> {
 /// Tells whoever watches how far the run has come: `done` of `total` units (`None` when the total
 /// is not known), and a few words. Reports may be merged; only the newest counts.
 pub fn report_progress(done: u64, total: Option<u64>, message: &str) {
-    host::report_progress(done, total, message);
+    host::report_progress(done, total, crate::log::beginning(message));
 }
 
 /// Whether somebody asked this run to stop. The host ends a cancelled run by itself after its

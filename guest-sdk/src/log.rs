@@ -27,11 +27,16 @@ pub enum Level {
     Error,
 }
 
+/// Bytes of one text that are handed to the host: 64 KiB, more than any host keeps of a line. A host
+/// may end a run that hands it far more at once.
+const MAX_BYTES: usize = 64 << 10;
+
 /// Writes one line. Lines and totals are bounded by the host's limits: what is over is cut, and
 /// the cut is marked.
 ///
 /// The macros of this module do the same with a format string.
 pub fn write(level: Level, message: &str) {
+    let message = beginning(message);
     #[cfg(target_family = "wasm")]
     {
         use crate::bindings::sandmill::task::log as host;
@@ -46,6 +51,11 @@ pub fn write(level: Level, message: &str) {
     }
     #[cfg(not(target_family = "wasm"))]
     host::write(level, message);
+}
+
+/// What the host is handed of a text.
+pub(crate) fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_BYTES)]
 }
 
 /// What the macros expand to; a text without arguments is not copied.
