@@ -1,5 +1,6 @@
 //! From counts of files to a table of crates.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -65,7 +66,7 @@ pub(crate) fn merge(files: &[FileCounts], top: usize) -> Census {
         .into_iter()
         .map(|(name, (files, counts))| CrateRow { name: name.to_owned(), files, counts })
         .collect();
-    crates.sort_by(|a, b| b.counts.lines.cmp(&a.counts.lines));
+    crates.sort_by_key(|row| Reverse(row.counts.lines));
     crates.truncate(top);
     Census { crates, total }
 }

@@ -81,7 +81,6 @@ impl Bench {
     ///
     /// # Panics
     /// When it cannot be built or read.
-    #[must_use]
     pub fn guest(&self, name: &str) -> Component {
         self.host.load(artifacts::guest(name)).expect("a guest that was built can be read")
     }
@@ -162,7 +161,6 @@ impl Ran {
     ///
     /// # Panics
     /// When there is none.
-    #[must_use]
     pub fn value<T: serde::de::DeserializeOwned>(&self) -> T {
         match &self.outcome {
             Outcome::Value(value) => value.decode().expect("the value is of the type expected"),

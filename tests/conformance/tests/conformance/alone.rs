@@ -15,8 +15,11 @@ use crate::table::{Case, checks};
 /// Which executor and case this process is for.
 const VARIABLE: &str = "SANDMILL_CONFORMANCE_ALONE";
 
-/// The cases, by name.
-const ALONE: &[(&str, fn(&Bench))] = &[
+/// A case by its name.
+type Alone = (&'static str, fn(&Bench));
+
+/// The cases.
+const ALONE: &[Alone] = &[
     ("no_guest_uses_the_processor_after_a_timeout", no_processor_after_a_timeout),
     ("memory_goes_back_after_each_run", memory_goes_back),
 ];

@@ -3,7 +3,6 @@
 #![cfg(target_family = "wasm")]
 
 mod bindings {
-    #![allow(missing_docs, reason = "generated")]
     wit_bindgen::generate!({ path: "../../../wit/task-0.1", world: "task" });
 }
 
