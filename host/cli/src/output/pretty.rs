@@ -1,5 +1,5 @@
 //! A result as people want to see it on a terminal: indented JSON, and a list of alike records as
-//! a table. Programs get JSON, whatever it looks like.
+//! a table, also inside a record. Programs get JSON, whatever it looks like.
 
 use sandmill::Value;
 use serde_json::Value as Json;
@@ -21,12 +21,37 @@ pub(crate) fn value_for_people(value: &Value, terminal: bool) -> String {
         return value.to_json_string();
     }
     let text = value.to_json_string_pretty();
-    let table = serde_json::from_str(&text).ok().and_then(|json| table(&json));
-    match table {
+    let json = serde_json::from_str(&text).ok();
+    match json.and_then(|json| table(&json).or_else(|| sections(&json))) {
         Some(lines) => lines.join("\n"),
         // JSON itself writes out C0 controls, but neither C1 ones nor those that turn text around.
         None => escape::block(&text).into_owned(),
     }
+}
+
+/// The lines of a record that holds at least one table, and besides only what fits a line.
+fn sections(json: &Json) -> Option<Vec<String>> {
+    let fields = json.as_object().filter(|fields| fields.len() <= MOST_COLUMNS)?;
+    let mut lines = Vec::new();
+    let mut tables = 0;
+    for (name, value) in fields {
+        let name = escape::line(name);
+        if let Some(text) = cell(value) {
+            lines.push(format!("{name}: {text}"));
+        } else if let Some(rows) = table(value) {
+            tables += 1;
+            lines.push(format!("{name}:"));
+            lines.extend(rows.into_iter().map(|row| format!("  {row}")));
+        } else {
+            let own = value.as_object()?;
+            let cells: Option<Vec<String>> = own
+                .iter()
+                .map(|(name, value)| Some(format!("{} {}", escape::line(name), cell(value)?)))
+                .collect();
+            lines.push(format!("{name}: {}", cells?.join(", ")));
+        }
+    }
+    (tables > 0).then_some(lines)
 }
 
 /// The lines of a table, where the value is a list of records with the same plain fields.
@@ -92,6 +117,15 @@ mod tests {
             shown(r#"[{"crate":"serde","lines":120000},{"crate":"log","lines":7}]"#),
             "crate    lines\nserde  120,000\nlog          7"
         );
+    }
+
+    #[test]
+    fn a_record_around_a_table_is_its_heading() {
+        assert_eq!(
+            shown(r#"{"rows":[{"a":1},{"a":20}],"total":{"a":21,"b":"x"},"n":2}"#),
+            "rows:\n   a\n   1\n  20\ntotal: a 21, b x\nn: 2"
+        );
+        assert_eq!(shown(r#"{"a":1}"#), "{\n  \"a\": 1\n}");
     }
 
     #[test]
