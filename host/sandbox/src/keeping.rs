@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rustix::fs::Dir;
+use rustix::fs::{Dir, Mode, OFlags};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, ResourceType, WasmList};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView as _};
@@ -148,7 +148,10 @@ async fn read_directory(
 /// The entries of a directory; none when there are more than `limit`. One that cannot be read has
 /// none: whoever lists it next says why.
 fn count(directory: &std::fs::File, limit: usize) -> Option<usize> {
-    let Ok(entries) = Dir::read_from(directory) else { return Some(0) };
+    // Opened anew: what a guest holds may be a mere path to the directory (`O_PATH`).
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(directory, ".", flags, Mode::empty());
+    let Ok(entries) = opened.and_then(Dir::new) else { return Some(0) };
     let count = entries.take(limit.saturating_add(1)).take_while(Result::is_ok).count();
     (count <= limit).then_some(count)
 }
@@ -163,10 +166,13 @@ mod tests {
         for name in ["a", "b", "c"] {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
-        let directory = std::fs::File::open(folder.path()).unwrap();
-        // With `.` and `..`.
-        assert_eq!(count(&directory, 5), Some(5));
-        assert_eq!(count(&directory, 4), None);
+        for flags in [OFlags::RDONLY, OFlags::PATH] {
+            let directory = rustix::fs::open(folder.path(), flags, Mode::empty()).unwrap();
+            let directory = std::fs::File::from(directory);
+            // With `.` and `..`.
+            assert_eq!(count(&directory, 5), Some(5));
+            assert_eq!(count(&directory, 4), None);
+        }
         assert_eq!(count(&std::fs::File::open("/dev/null").unwrap(), 0), Some(0));
     }
 
