@@ -9,6 +9,7 @@ mod futures;
 mod hostile;
 mod maps;
 mod montecarlo;
+mod network;
 mod probe;
 mod raw;
 mod table;
