@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use sandmill::core::{LogLine, Progress, Usage};
 use sandmill::{
@@ -115,6 +116,18 @@ impl Bench {
     /// Runs a call.
     pub fn run_call(&self, call: Call) -> Ran {
         self.ran(self.host.submit(call))
+    }
+
+    /// Blocks until a run of this name has started, whoever holds its future.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn wait_for_start(&self, name: &str) {
+        let start = Instant::now();
+        while !self.record.has_started(name) {
+            assert!(start.elapsed() < LONG, "`{name}` does not start");
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Waits for a run, and takes what was told of it.

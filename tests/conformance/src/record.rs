@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 use sandmill::core::{LogLine, Progress};
-use sandmill::{Event, EventKind, Observer, RunId, State};
+use sandmill::{Event, EventKind, Observer, RunId, State, StateType};
 
 /// All that was told of one run.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +27,16 @@ impl Record {
     /// Takes what was told of a run.
     pub fn take(&self, run: RunId) -> Told {
         self.0.lock().remove(&run).unwrap_or_default()
+    }
+}
+
+impl Record {
+    /// Whether a run of this name has started.
+    pub fn has_started(&self, name: &str) -> bool {
+        self.0.lock().values().any(|told| {
+            told.name.as_deref() == Some(name)
+                && told.states.iter().any(|state| state.kind == StateType::Running)
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What handles on real runs promise: waiting, callbacks, cancelling, and an executor's life.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -42,6 +43,15 @@ pub(crate) fn cases() -> Vec<Case> {
 fn endless(bench: &Bench, task: &str, token: &CancelToken) -> sandmill::Call {
     let options = CallOptions { cancel: Some(token.clone()), ..CallOptions::default() };
     bench.call("hostile", task, "{}").with_options(options)
+}
+
+/// The same call under a name that no other has, by which its start can be waited for.
+fn named(mut call: sandmill::Call) -> (sandmill::Call, String) {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("{}-{}", call.task, COUNT.fetch_add(1, Ordering::Relaxed));
+    let options = CallOptions { name: Some(name.as_str().into()), ..(*call.options).clone() };
+    call = call.with_options(options);
+    (call, name)
 }
 
 fn wait_until_running(future: &TaskFuture) {
@@ -161,9 +171,10 @@ fn callbacks_are_called_and_may_panic(bench: &Bench) {
 /// Starts a run that never ends, cancels it, and looks at how it ends.
 fn cancelled(bench: &Bench, task: &str) {
     let token = CancelToken::new();
-    let call = endless(bench, task, &token);
+    let (call, name) = named(endless(bench, task, &token));
     let ran = thread::scope(|scope| {
         let submitted = scope.spawn(|| bench.run_call(call));
+        bench.wait_for_start(&name);
         thread::sleep(SOON);
         assert!(!submitted.is_finished(), "it goes on until it is cancelled");
         token.cancel();
@@ -200,9 +211,10 @@ fn with_grace(bench: &Bench, task: &str, grace: Duration) -> sandmill_test_confo
     let mut options = CallOptions { cancel: Some(token.clone()), ..CallOptions::default() };
     options.limits.cancel_grace = grace;
     let guest = if task == "spin" { "hostile" } else { "probe" };
-    let call = bench.call(guest, task, "{}").with_options(options);
+    let (call, name) = named(bench.call(guest, task, "{}").with_options(options));
     thread::scope(|scope| {
         let submitted = scope.spawn(|| bench.run_call(call));
+        bench.wait_for_start(&name);
         thread::sleep(SOON);
         token.cancel();
         submitted.join().unwrap()
@@ -280,11 +292,11 @@ fn dropping_a_session_stops_its_guests(bench: &Bench) {
     let executor = std::sync::Arc::clone(host.host.executor());
     let context = StartContext { events: host.host.events().clone() };
     let session = block_on(Session::open(executor, context)).unwrap();
-    let call = host.call("hostile", "spin", "{}");
+    let (call, name) = named(host.call("hostile", "spin", "{}"));
     let ran = if bench.executor.runs_in_submit {
         thread::scope(|scope| {
             let submitted = scope.spawn(|| host.run_call(call));
-            thread::sleep(SOON);
+            host.wait_for_start(&name);
             drop(session);
             submitted.join().unwrap()
         })
