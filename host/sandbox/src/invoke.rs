@@ -266,7 +266,6 @@ fn failure_of(failure: types::Failure, limits: &Limits) -> Result<Failure, End> 
 
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
-#[expect(clippy::duplicate_mod, reason = "each binary has its own")]
 mod support;
 
 #[cfg(test)]
