@@ -31,6 +31,7 @@ fn describe_end(end: &End) -> (String, Vec<String>) {
     let (first, mut rest) = words(&end.message);
     // A panic's own message says what matters; the others need the name of their kind.
     let first = match end.kind {
+        EndKind::Trapped(TrapKind::Panic) if first.starts_with("panicked at ") => first,
         EndKind::Trapped(TrapKind::Panic) => format!("panicked: {first}"),
         kind @ EndKind::Trapped(_) => format!("{kind}: {first}"),
         kind => format!("ended as {kind}: {first}"),
