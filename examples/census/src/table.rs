@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn files_find_their_crate() {
         for (file, name) in [
-            ("index.crates.io-1949cf8c6b5b557f/serde-1.0.1/src/lib.rs", "serde-1.0.1"),
+            ("registry-0123456789abcdef/serde-1.0.1/src/lib.rs", "serde-1.0.1"),
             ("serde-1.0.1/src/de/mod.rs", "serde-1.0.1"),
             ("wasi-0.14.7+wasi-0.2.4/src/lib.rs", "wasi-0.14.7+wasi-0.2.4"),
             ("md-5-0.10.6/src/lib.rs", "md-5-0.10.6"),
