@@ -11,6 +11,7 @@ mod error;
 mod exit_code;
 mod flags;
 mod map_input;
+mod open_files;
 mod output;
 mod overrides;
 mod schema;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
 }
 
 fn execute(cli: Cli) -> Result<u8> {
+    open_files::raise_limit();
     let Cli { global, command } = cli;
     match command {
         Command::Completions(args) => commands::completions::completions(&args),

@@ -27,12 +27,14 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod flow;
 mod host;
 mod load;
 mod task;
 mod zip;
 
 pub use error::HostError;
+pub use flow::FlowError;
 pub use host::{ExecutorKind, Host, HostBuilder};
 pub use load::load_component;
 pub use task::Task;
