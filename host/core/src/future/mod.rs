@@ -24,7 +24,7 @@ mod tests;
 pub use as_completed::{AsCompleted, AsCompletedResults, as_completed};
 pub use error::{RunError, RunErrorKind, WaitTimeout};
 pub use feed::{MapFeed, Pull};
-pub use list::{FutureList, OnError};
+pub use list::{FutureList, ListError, OnError};
 pub use nested::{
     Errors, Nested, resolve_futures_to_results, resolve_futures_to_states, resolve_to_value,
 };
