@@ -137,8 +137,8 @@ pub struct Usage {
 }
 
 /// Is told of events, one at a time, in their order. It must be quick: it runs on the thread that
-/// the event happened on, which may hold the run's lock: hand the event on (to a channel, say) and
-/// ask nothing of the run's future. One that panics is told nothing any more, and the runs go on.
+/// the event happened on, which may hold locks: hand the event on (to a channel, say), call nothing
+/// of the host, and let go of no future. One that panics is told nothing any more, and the runs go on.
 pub trait Observer: Send + Sync {
     /// Takes notice of one event.
     fn on_event(&self, event: &Event);

@@ -2,10 +2,11 @@
 //! for small flows, and as the reference for all others (Prefect's `LocalExecutor`).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use sandmill_core::future::{MapFeed, Promise, Pull};
 use sandmill_core::{
     Call, Calls, CancelToken, Events, Executor, ExecutorId, FutureList, Invoker, MapOptions,
@@ -26,6 +27,11 @@ pub struct InlineExecutor {
 struct Inner {
     invoker: Arc<dyn Invoker>,
     open: Mutex<Option<Events>>,
+    /// Runs accepted and not ended.
+    accepted: Mutex<usize>,
+    ended: Condvar,
+    /// Whether what was accepted is to be cancelled.
+    aborted: AtomicBool,
     /// Held by the run that goes on.
     turn: Mutex<()>,
     current: Mutex<Option<CancelToken>>,
@@ -38,6 +44,9 @@ impl InlineExecutor {
         let inner = Inner {
             invoker,
             open: Mutex::new(None),
+            accepted: Mutex::new(0),
+            ended: Condvar::new(),
+            aborted: AtomicBool::new(false),
             turn: Mutex::new(()),
             current: Mutex::new(None),
         };
@@ -46,15 +55,19 @@ impl InlineExecutor {
 }
 
 impl Inner {
-    fn events(&self) -> Option<Events> {
-        self.open.lock().clone()
+    /// Where events go, if the executor is open: then a run is accepted, and `run` has to follow.
+    fn accept(&self) -> Option<Events> {
+        let open = self.open.lock();
+        let events = open.clone()?;
+        *self.accepted.lock() += 1;
+        Some(events)
     }
 
     fn run(&self, call: &Call, promise: Promise) {
         let turn = self.turn.lock();
         *self.current.lock() = Some(promise.cancel_token().clone());
         // An abort that came while this run waited for its turn found no token to use.
-        if self.events().is_none() {
+        if self.aborted.load(Ordering::SeqCst) {
             promise.cancel_token().cancel();
         }
         attempt::run(&*self.invoker, call, promise);
@@ -62,19 +75,35 @@ impl Inner {
         drop(turn);
     }
 
+    /// An accepted run has ended, or was none after all.
+    fn done(&self) {
+        *self.accepted.lock() -= 1;
+        self.ended.notify_all();
+    }
+
+    fn wait_until_idle(&self) {
+        let mut accepted = self.accepted.lock();
+        while *accepted > 0 {
+            self.ended.wait(&mut accepted);
+        }
+    }
+
     /// Runs the next call of a map; false when there are no more.
     fn run_next(&self, feed: &Arc<MapFeed>) -> bool {
-        if self.events().is_none() {
-            feed.cancel();
+        if self.accept().is_none() {
+            feed.close();
+            return false;
         }
-        match feed.pull() {
+        let ran = match feed.pull() {
             Pull::Run(call, promise) => {
                 self.run(&call, promise);
                 true
             }
             // Somebody else goes through the same list, or there is nothing to do.
             Pull::Full | Pull::Busy | Pull::Finished => false,
-        }
+        };
+        self.done();
+        ran
     }
 }
 
@@ -92,6 +121,7 @@ impl Executor for InlineExecutor {
         let result = match &*open {
             Some(_) => Err(StartError::AlreadyStarted(self.id.clone())),
             None => {
+                self.inner.aborted.store(false, Ordering::SeqCst);
                 *open = Some(context.events);
                 Ok(())
             }
@@ -101,11 +131,12 @@ impl Executor for InlineExecutor {
     }
 
     fn submit(&self, call: Call) -> TaskFuture {
-        let Some(events) = self.inner.events() else {
+        let Some(events) = self.inner.accept() else {
             return Promise::refused(&call, &Events::default(), NOT_STARTED);
         };
         let (promise, future) = Promise::new(&call, &events);
         self.inner.run(&call, promise);
+        self.inner.done();
         future
     }
 
@@ -114,7 +145,7 @@ impl Executor for InlineExecutor {
     }
 
     fn map(&self, calls: Calls, options: MapOptions) -> FutureList {
-        let Some(events) = self.inner.events() else {
+        let Some(events) = self.inner.open.lock().clone() else {
             let (list, feed) = FutureList::new(calls, options, Events::default());
             feed.refuse(NOT_STARTED);
             return list;
@@ -132,17 +163,18 @@ impl Executor for InlineExecutor {
     fn shutdown(&self) -> BoxFuture<'_, ()> {
         async {
             *self.inner.open.lock() = None;
-            // Whatever goes on has the turn; blocking the caller is what this executor is for.
-            drop(self.inner.turn.lock());
+            // Blocking the caller is what this executor is for.
+            self.inner.wait_until_idle();
         }
         .boxed()
     }
 
     fn abort(&self) {
         *self.inner.open.lock() = None;
+        self.inner.aborted.store(true, Ordering::SeqCst);
         if let Some(current) = &*self.inner.current.lock() {
             current.cancel();
         }
-        drop(self.inner.turn.lock());
+        self.inner.wait_until_idle();
     }
 }

@@ -271,3 +271,136 @@ fn a_slow_source_does_not_hold_up_submitted_calls() {
     drop(sender);
     assert!(list.next().is_none());
 }
+
+#[test]
+fn fail_fast_cancels_runs_that_the_consumer_has_taken_already() {
+    let script = Arc::new(Script::default());
+    let executor = pool(&script, 2, 10);
+    block_on(executor.start(StartContext::default())).unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel::<Call>();
+    let options = MapOptions { window: Some(8), fail_fast: true };
+    let mut list = executor.map(Box::new(receiver.into_iter()), options).into_ordered();
+    sender.send(call("block", 0)).unwrap();
+    let taken = list.next().unwrap();
+    sender.send(call("fail", 1)).unwrap();
+    assert_eq!(taken.wait(Some(LONG)).kind, StateType::Cancelled);
+    // The slot that waits in the source takes no further call.
+    let _ = sender.send(call("echo", 2));
+    assert_eq!(list.by_ref().count(), 1, "only the run that failed is left");
+    assert_eq!(script.started.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn an_abort_ends_what_a_shutdown_waits_for() {
+    on_pool_with_a_blocked_run(|executor, blocked| {
+        let closing = Arc::clone(executor);
+        let shutdown = thread::spawn(move || block_on(closing.shutdown()));
+        thread::sleep(Duration::from_millis(20));
+        assert!(!blocked.is_done(), "a shutdown lets runs finish");
+        let again = block_on(executor.start(StartContext::default()));
+        assert!(again.is_err(), "it is still closing");
+        executor.abort();
+        shutdown.join().unwrap();
+        assert_eq!(blocked.state().kind, StateType::Cancelled);
+        block_on(executor.start(StartContext::default())).unwrap();
+        assert_eq!(number(&executor.submit(call("echo", 1))), 1);
+    });
+}
+
+fn on_pool_with_a_blocked_run(check: impl Fn(&Arc<dyn Executor>, &TaskFuture)) {
+    let script = Arc::new(Script::default());
+    let executor = pool(&script, 1, 10);
+    block_on(executor.start(StartContext::default())).unwrap();
+    let blocked = executor.submit(call("block", 0));
+    while script.started.load(Ordering::SeqCst) == 0 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    check(&executor, &blocked);
+}
+
+#[test]
+fn a_pool_closes_though_a_source_gives_nothing() {
+    let script = Arc::new(Script::default());
+    let executor = pool(&script, 2, 10);
+    block_on(executor.start(StartContext::default())).unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel::<Call>();
+    let list = executor.map(Box::new(receiver.into_iter()), MapOptions::default());
+    thread::sleep(Duration::from_millis(20));
+    block_on(executor.shutdown());
+    executor.abort();
+    drop(sender);
+    assert!(list.results(Some(LONG), OnError::Continue).unwrap().is_empty());
+}
+
+#[test]
+fn a_list_let_go_of_cancels_its_runs_and_frees_its_source() {
+    on_both_pools(|executor, script| {
+        let (sender, receiver) = std::sync::mpsc::sync_channel::<u64>(0);
+        let source = receiver.into_iter().map(|n| call("block", n));
+        let options = MapOptions { window: Some(1), fail_fast: false };
+        let list = executor.map(Box::new(source), options);
+        sender.send(0).unwrap();
+        while script.at_once.load(Ordering::SeqCst) == 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        drop(list);
+        // Nobody receives any more: the other end is told, rather than blocked for ever.
+        let started = Instant::now();
+        while sender.try_send(1) != Err(std::sync::mpsc::TrySendError::Disconnected(1)) {
+            assert!(started.elapsed() < LONG, "the source is still held");
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(number(&executor.submit(call("echo", 1))), 1);
+    });
+}
+
+fn on_both_pools(check: impl Fn(&Arc<dyn Executor>, &Script)) {
+    for slots in [1, 2] {
+        let script = Arc::new(Script::default());
+        let executor = pool(&script, slots, 10);
+        block_on(executor.start(StartContext::default())).unwrap();
+        check(&executor, &script);
+    }
+}
+
+#[test]
+fn every_map_is_served_while_another_has_no_room() {
+    let script = Arc::new(Script::default());
+    let executor = pool(&script, 4, 10);
+    block_on(executor.start(StartContext::default())).unwrap();
+    let stalled = executor.map(calls(100), MapOptions { window: Some(1), fail_fast: false });
+    for _ in 0..20 {
+        let values = executor
+            .map(calls(5_000), MapOptions::default())
+            .results(Some(LONG), OnError::Continue);
+        assert_eq!(values.unwrap().len(), 5_000);
+    }
+    assert_eq!(stalled.into_ordered().count(), 100);
+}
+
+#[test]
+fn room_comes_to_whoever_still_waits_for_it() {
+    on_pool_with_a_blocked_run(|executor, blocked| {
+        let mut queued: Vec<_> = (0..10).map(|n| executor.submit(call("echo", n))).collect();
+        // Asks once, and does not wait.
+        assert!(futures::FutureExt::now_or_never(executor.room()).is_none());
+        let waiting = Arc::clone(executor);
+        let waiter = thread::spawn(move || block_on(waiting.room()));
+        thread::sleep(Duration::from_millis(20));
+        assert!(futures::FutureExt::now_or_never(executor.room()).is_none());
+        blocked.cancel();
+        waiter.join().unwrap();
+        assert!(queued.drain(..).all(|future| future.wait(Some(LONG)).is_final()));
+    });
+}
+
+#[test]
+fn futures_added_to_the_group_of_a_map_do_not_count_as_taken() {
+    on_both(|executor, _| {
+        let done = executor.submit(call("echo", 7));
+        let options = MapOptions { window: Some(2), fail_fast: false };
+        let mut group = executor.map(calls(10), options).into_as_completed(Some(LONG));
+        group.add(done);
+        assert_eq!(group.filter(Result::is_ok).count(), 11);
+    });
+}

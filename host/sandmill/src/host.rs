@@ -120,7 +120,7 @@ impl HostBuilder {
         let events = Events::new(Clock::system());
         self.observers.into_iter().for_each(|observer| events.observe(observer));
         let context = StartContext { events: events.clone() };
-        futures::executor::block_on(executor.start(context))?;
+        pollster::block_on(executor.start(context))?;
         Ok(Host { sandbox, executor, events, options: Arc::new(self.options) })
     }
 }
@@ -224,7 +224,7 @@ impl Host {
 
     /// Lets everything that was accepted finish, and closes the host.
     pub fn close(self) {
-        futures::executor::block_on(self.executor.shutdown());
+        pollster::block_on(self.executor.shutdown());
     }
 }
 

@@ -38,7 +38,8 @@ pub fn as_completed(
 /// See [`as_completed`]: an iterator for threads; [`AsCompleted::into_stream`] for async code.
 pub struct AsCompleted {
     completions: Arc<Completions>,
-    waiting: HashMap<usize, TaskFuture>,
+    /// By tag; and whether it came off the list of a map, which wants to know that it was taken.
+    waiting: HashMap<usize, (TaskFuture, bool)>,
     seen: HashSet<RunId>,
     added: usize,
     list: Option<FutureList>,
@@ -66,11 +67,12 @@ impl AsCompleted {
 
     pub(super) fn of_list(list: FutureList, timeout: Option<Duration>) -> Self {
         let group = Self::new(None, timeout);
-        list.feed.list.lock().listener = Some(Arc::clone(&group.completions));
+        list.feed.list.lock().listen(&group.completions);
         Self { list: Some(list), ..group }
     }
 
-    /// Adds a future to the group, unless its run is or was in it.
+    /// Adds a future to the group, unless its run is or was in it. (The runs of a map's own list
+    /// are not remembered: do not add those again.)
     pub fn add(&mut self, future: TaskFuture) {
         if self.seen.insert(future.id()) {
             self.add_new(future);
@@ -88,16 +90,20 @@ impl AsCompleted {
         if let Some(list) = &self.list {
             list.cancel();
         }
-        self.waiting.values().for_each(TaskFuture::cancel);
+        self.waiting.values().for_each(|(future, _)| future.cancel());
     }
 
     /// Adds a future whose run is known not to be in the group, without remembering its id: for
     /// groups that many runs go through.
     pub fn add_new(&mut self, future: TaskFuture) {
+        self.insert(future, false);
+    }
+
+    fn insert(&mut self, future: TaskFuture, of_list: bool) {
         let tag = self.added;
         self.added += 1;
         future.shared.subscribe(self.completions.sink(tag));
-        self.waiting.insert(tag, future);
+        self.waiting.insert(tag, (future, of_list));
     }
 
     /// Takes over what a growing list has made since the last look; whether it may grow still.
@@ -109,13 +115,13 @@ impl AsCompleted {
         };
         // A map makes every run once, so there is nothing to tell apart, and a million ids need
         // not be remembered.
-        new.into_iter().for_each(|future| self.add_new(future));
+        new.into_iter().for_each(|future| self.insert(future, true));
         open
     }
 
     fn give(&mut self, tag: usize) -> Option<TaskFuture> {
-        let future = self.waiting.remove(&tag)?;
-        if let Some(list) = &self.list {
+        let (future, of_list) = self.waiting.remove(&tag)?;
+        if of_list && let Some(list) = &self.list {
             list.feed.took();
         }
         Some(future)

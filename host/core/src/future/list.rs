@@ -69,7 +69,7 @@ impl FutureList {
     pub fn futures(&self, timeout: Option<Duration>) -> Vec<TaskFuture> {
         let deadline = deadline_of(timeout);
         self.lift_window(None);
-        while deadline.is_none_or(|deadline| Instant::now() < deadline) && self.drive() {}
+        while in_time(deadline) && self.drive() {}
         let mut list = self.feed.list.lock();
         while !list.sealed {
             match deadline {
@@ -106,7 +106,7 @@ impl FutureList {
     ) -> Result<Vec<Value>, ListError> {
         let deadline = deadline_of(timeout);
         let completions = Arc::new(Completions::default());
-        self.lift_window(Some(Arc::clone(&completions)));
+        self.lift_window(Some(&completions));
         let mut futures: Vec<TaskFuture> = Vec::new();
         let (mut subscribed, mut done) = (0, 0);
         loop {
@@ -125,7 +125,7 @@ impl FutureList {
             // Nothing has ended that was not looked at: take one more call here, or wait.
             let ended = match completions.try_next() {
                 Some(tag) => Woken::Completed(tag),
-                None if self.drive() => continue,
+                None if in_time(deadline) && self.drive() => continue,
                 None => completions.next(deadline),
             };
             match ended {
@@ -181,12 +181,16 @@ impl FutureList {
     }
 
     /// Whoever wants all futures at once takes none off the list, so a window would never open.
-    fn lift_window(&self, listener: Option<Arc<Completions>>) {
-        if listener.is_some() {
-            self.feed.list.lock().listener = listener;
+    fn lift_window(&self, listener: Option<&Arc<Completions>>) {
+        if let Some(listener) = listener {
+            self.feed.list.lock().listen(listener);
         }
         self.feed.lift_window();
     }
+}
+
+fn in_time(deadline: Option<Instant>) -> bool {
+    deadline.is_none_or(|deadline| Instant::now() < deadline)
 }
 
 /// The moment when `timeout` is over; none when it is too far away to be a moment.
@@ -197,7 +201,7 @@ fn deadline_of(timeout: Option<Duration>) -> Option<Instant> {
 impl Drop for FutureList {
     fn drop(&mut self) {
         // The source may never end, and nobody will see what comes of its calls.
-        self.feed.seal();
+        self.feed.abandon();
     }
 }
 

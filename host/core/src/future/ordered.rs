@@ -19,7 +19,7 @@ pub struct Ordered {
 impl Ordered {
     pub(super) fn new(list: FutureList) -> Self {
         let grown = Arc::new(Completions::default());
-        list.feed.list.lock().listener = Some(Arc::clone(&grown));
+        list.feed.list.lock().listen(&grown);
         Self { list, grown }
     }
 

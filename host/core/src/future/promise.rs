@@ -105,23 +105,13 @@ impl Promise {
     }
 
     /// Says how the run ended. Only the first word counts.
-    pub fn finish(mut self, report: Report) {
-        self.finish_by_ref(report);
+    pub fn finish(self, report: Report) {
+        self.shared.finish(report);
     }
 
     /// Ends a run that waits for a slot as cancelled.
     pub fn cancel(self) {
         self.shared.cancel();
-    }
-
-    fn finish_by_ref(&mut self, report: Report) {
-        let success = report.outcome.is_success();
-        self.shared.finish(report);
-        if let Some(feed) = self.feed.take()
-            && !success
-        {
-            feed.run_failed();
-        }
     }
 }
 
@@ -130,7 +120,10 @@ impl Drop for Promise {
         if !self.shared.is_done() {
             let end =
                 End::new(EndKind::HostError, "the executor let go of the run before it ended");
-            self.finish_by_ref(Report::unstarted(end));
+            self.shared.finish(Report::unstarted(end));
+        }
+        if let Some(feed) = self.feed.take() {
+            feed.run_ended(&self.shared);
         }
     }
 }

@@ -76,6 +76,11 @@ impl Shared {
         self.cell.lock().report.is_some()
     }
 
+    /// Whether the run has ended with a value.
+    pub(super) fn has_succeeded(&self) -> bool {
+        self.cell.lock().report.as_ref().is_some_and(|report| report.outcome.is_success())
+    }
+
     /// Takes the run from pending to running; false when it has ended already.
     pub(super) fn start(self: &Arc<Self>) -> bool {
         let mut cell = self.cell.lock();

@@ -111,7 +111,7 @@ impl TaskFuture {
 
     /// Calls `callback` once the run has ended: at once and on this thread when it has already,
     /// else on a thread that does nothing but this. A panic of the callback becomes a line in the
-    /// run's log. Callbacks are called in the order in which they were registered.
+    /// run's log. Callbacks registered before the end are called in their order.
     pub fn on_done(&self, callback: impl FnOnce(Self) + Send + 'static) {
         if let Some(callback) = self.shared.on_done(Box::new(callback)) {
             callbacks::call_one(self.clone(), callback);

@@ -27,12 +27,13 @@ pub struct PoolExecutor {
     id: ExecutorId,
     invoker: Arc<dyn Invoker>,
     config: PoolConfig,
-    open: Mutex<Option<Open>>,
+    /// Kept until all has ended, so that a shutdown that takes too long can be followed by an abort.
+    open: Mutex<Option<Arc<Open>>>,
 }
 
 struct Open {
     queue: Arc<Queue>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl PoolExecutor {
@@ -47,8 +48,26 @@ impl PoolExecutor {
         self.open.lock().as_ref().map(|open| Arc::clone(&open.queue))
     }
 
-    fn close(&self) -> Option<Open> {
-        self.open.lock().take().inspect(|open| open.queue.stop())
+    /// Takes no more calls.
+    fn stop(&self) -> Option<Arc<Open>> {
+        let open = self.open.lock().clone()?;
+        open.queue.stop();
+        Some(open)
+    }
+
+    /// All has ended: the executor may be started again.
+    fn closed(&self, open: &Arc<Open>) {
+        let mut current = self.open.lock();
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, open)) {
+            *current = None;
+        }
+        drop(current);
+        for thread in std::mem::take(&mut *open.threads.lock()) {
+            // A slot that is in a user's iterator, or that is this very thread, ends by itself.
+            if thread.is_finished() {
+                let _ = thread.join();
+            }
+        }
     }
 }
 
@@ -70,7 +89,7 @@ impl Executor for PoolExecutor {
             let queue = Arc::new(Queue::new(self.config.queue, slots, context.events));
             match slots::spawn(slots, &queue, &self.invoker) {
                 Ok(threads) => {
-                    *open = Some(Open { queue, threads });
+                    *open = Some(Arc::new(Open { queue, threads: Mutex::new(threads) }));
                     Ok(())
                 }
                 Err(error) => {
@@ -121,34 +140,23 @@ impl Executor for PoolExecutor {
 
     fn shutdown(&self) -> BoxFuture<'_, ()> {
         async {
-            let Some(open) = self.close() else { return };
-            poll_fn(|context| open.queue.poll_gone(context)).await;
-            join(open.threads);
+            let Some(open) = self.stop() else { return };
+            poll_fn(|context| open.queue.poll_idle(context)).await;
+            self.closed(&open);
         }
         .boxed()
     }
 
     fn abort(&self) {
-        let Some(open) = self.close() else { return };
+        let Some(open) = self.stop() else { return };
         open.queue.cancel_all();
-        open.queue.wait_until_gone();
-        join(open.threads);
+        open.queue.wait_until_idle(slots::this_slot(&open.queue));
+        self.closed(&open);
     }
 }
 
 impl Drop for PoolExecutor {
     fn drop(&mut self) {
         self.abort();
-    }
-}
-
-/// The threads have ended their last run already, so this does not block for long. A slot's own
-/// thread may be the one that lets go of the pool: it cannot wait for itself.
-fn join(threads: Vec<JoinHandle<()>>) {
-    for thread in threads {
-        if thread.thread().id() != std::thread::current().id() {
-            // A slot does not panic: the attempt catches what its invoker may throw.
-            let _ = thread.join();
-        }
     }
 }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use sandmill_core::future::{MapFeed, Promise, Pull};
 use sandmill_core::{Call, CancelToken, Events};
+use smallvec::SmallVec;
 
 /// How long a slot sleeps when another is taking a call from a slow source, before it looks again.
 const BUSY_SLEEP: std::time::Duration = std::time::Duration::from_millis(5);
@@ -21,8 +22,8 @@ pub(super) struct Queue {
     inner: Mutex<Inner>,
     /// There is something to look at for a slot.
     work: Condvar,
-    /// A slot has gone.
-    gone: Condvar,
+    /// A run has ended.
+    ended: Condvar,
 }
 
 struct Inner {
@@ -34,9 +35,16 @@ struct Inner {
     stopping: bool,
     /// What each slot runs.
     running: Vec<Option<CancelToken>>,
-    slots_alive: usize,
     room_wakers: Vec<Waker>,
     drain_wakers: Vec<Waker>,
+}
+
+impl Inner {
+    /// Whether nothing waits, and nothing runs but in this slot.
+    fn is_idle(&self, but: Option<usize>) -> bool {
+        let mut running = self.running.iter().enumerate();
+        self.calls.is_empty() && running.all(|(slot, run)| run.is_none() || Some(slot) == but)
+    }
 }
 
 impl Queue {
@@ -50,12 +58,11 @@ impl Queue {
                 changes: 0,
                 stopping: false,
                 running: vec![None; slots],
-                slots_alive: slots,
                 room_wakers: Vec::new(),
                 drain_wakers: Vec::new(),
             }),
             work: Condvar::new(),
-            gone: Condvar::new(),
+            ended: Condvar::new(),
         }
     }
 
@@ -107,39 +114,44 @@ impl Queue {
         loop {
             if let Some((call, promise)) = inner.calls.pop_front() {
                 inner.running[slot] = Some(promise.cancel_token().clone());
-                let waker = inner.room_wakers.pop();
+                // All of them: whoever was woken may not want the room any more.
+                let wakers = std::mem::take(&mut inner.room_wakers);
                 drop(inner);
-                if let Some(waker) = waker {
-                    waker.wake();
-                }
+                wakers.into_iter().for_each(Waker::wake);
                 return Some((call, promise));
             }
             if inner.stopping {
                 return None;
             }
             let changes = inner.changes;
-            let (mut left, mut busy) = (inner.feeds.len(), false);
-            while left > 0
-                && let Some(feed) = inner.feeds.pop_front()
-            {
-                left -= 1;
-                inner.feeds.push_back(Arc::clone(&feed));
+            let mut busy = false;
+            // A snapshot: other slots turn the feeds too, and each should be looked at once.
+            let feeds: SmallVec<[Arc<MapFeed>; 4]> = inner.feeds.iter().cloned().collect();
+            if !inner.feeds.is_empty() {
+                inner.feeds.rotate_left(1);
+            }
+            for feed in feeds {
                 drop(inner);
                 // Outside the lock: the source of a map may take its time.
                 let pulled = feed.pull();
                 inner = self.inner.lock();
                 match pulled {
+                    Pull::Run(_, promise) if inner.stopping => {
+                        // The pool closed while the source took its time.
+                        drop(inner);
+                        promise.cancel();
+                        return None;
+                    }
                     Pull::Run(call, promise) => {
                         inner.running[slot] = Some(promise.cancel_token().clone());
-                        // The pool closed while the source took its time.
-                        if inner.stopping {
-                            promise.cancel_token().cancel();
-                        }
                         return Some((call, promise));
                     }
                     Pull::Finished => inner.feeds.retain(|other| !Arc::ptr_eq(other, &feed)),
                     Pull::Full => {}
                     Pull::Busy => busy = true,
+                }
+                if !inner.calls.is_empty() || inner.stopping {
+                    break;
                 }
             }
             if inner.changes == changes && inner.calls.is_empty() && !inner.stopping {
@@ -154,17 +166,12 @@ impl Queue {
 
     /// A slot ended its run.
     pub(super) fn ended(&self, slot: usize) {
-        self.inner.lock().running[slot] = None;
-    }
-
-    /// A slot's thread ends.
-    pub(super) fn slot_gone(&self) {
         let mut inner = self.inner.lock();
-        inner.slots_alive -= 1;
-        if inner.slots_alive == 0 {
+        inner.running[slot] = None;
+        if inner.stopping {
             let wakers = std::mem::take(&mut inner.drain_wakers);
             drop(inner);
-            self.gone.notify_all();
+            self.ended.notify_all();
             wakers.into_iter().for_each(Waker::wake);
         }
     }
@@ -191,21 +198,21 @@ impl Queue {
         waiting.into_iter().for_each(|(_, promise)| promise.cancel());
     }
 
-    /// Blocks until every slot's thread has ended its last run.
-    pub(super) fn wait_until_gone(&self) {
+    /// Blocks until nothing waits and nothing runs, but in the slot `but`, which asks.
+    pub(super) fn wait_until_idle(&self, but: Option<usize>) {
         let mut inner = self.inner.lock();
-        while inner.slots_alive > 0 {
-            self.gone.wait(&mut inner);
+        while !inner.is_idle(but) {
+            self.ended.wait(&mut inner);
         }
     }
 
-    /// Ready when every slot's thread has ended its last run.
-    pub(super) fn poll_gone(&self, context: &mut Context<'_>) -> Poll<()> {
+    /// Ready when nothing waits and nothing runs. Only of use once the queue was stopped.
+    pub(super) fn poll_idle(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.inner.lock();
-        if inner.slots_alive == 0 {
+        if inner.is_idle(None) {
             return Poll::Ready(());
         }
-        inner.drain_wakers.push(context.waker().clone());
+        push_once(&mut inner.drain_wakers, context.waker());
         Poll::Pending
     }
 
@@ -215,8 +222,14 @@ impl Queue {
         if inner.stopping || inner.calls.len() < self.capacity {
             return Poll::Ready(());
         }
-        inner.room_wakers.push(context.waker().clone());
+        push_once(&mut inner.room_wakers, context.waker());
         Poll::Pending
+    }
+}
+
+fn push_once(wakers: &mut Vec<Waker>, waker: &Waker) {
+    if !wakers.iter().any(|other| other.will_wake(waker)) {
+        wakers.push(waker.clone());
     }
 }
 

@@ -1,5 +1,7 @@
 //! The threads of a pool.
 
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -23,7 +25,6 @@ pub(super) fn spawn(
         match started {
             Ok(thread) => threads.push(thread),
             Err(error) => {
-                (slot..count).for_each(|_| queue.slot_gone());
                 queue.stop();
                 return Err(error);
             }
@@ -32,10 +33,29 @@ pub(super) fn spawn(
     Ok(threads)
 }
 
+thread_local! {
+    /// Which slot of which queue this thread is.
+    static SELF: Cell<Option<(*const Queue, usize)>> = const { Cell::new(None) };
+}
+
+/// The slot of `queue` that this thread is, if it is one.
+pub(super) fn this_slot(queue: &Queue) -> Option<usize> {
+    SELF.get().and_then(|(of, slot)| std::ptr::eq(of, queue).then_some(slot))
+}
+
 fn serve(slot: usize, queue: &Queue, invoker: &dyn Invoker) {
-    while let Some((call, promise)) = queue.take(slot) {
-        attempt::run(invoker, &call, promise);
+    SELF.set(Some((std::ptr::from_ref(queue), slot)));
+    loop {
+        // What users bring along runs here too (the drop of an iterator, say): one that panics
+        // must not cost the pool a slot.
+        let served = catch_unwind(AssertUnwindSafe(|| {
+            let (call, promise) = queue.take(slot)?;
+            attempt::run(invoker, &call, promise);
+            Some(())
+        }));
         queue.ended(slot);
+        if matches!(served, Ok(None)) {
+            return;
+        }
     }
-    queue.slot_gone();
 }
