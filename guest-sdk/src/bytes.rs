@@ -134,9 +134,9 @@ impl JsonSchema for Bytes {
     }
 
     /// JSON has no binary type: the marker tells readers of the schema that the value is a
-    /// MessagePack `bin`, and the encoding how to show it.
+    /// MessagePack `bin`. A plain string stands for its UTF-8, so no encoding is named.
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "contentEncoding": "base64", "x-msgpack": "bin" })
+        json_schema!({ "type": "string", "x-msgpack": "bin" })
     }
 }
 

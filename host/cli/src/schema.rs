@@ -70,8 +70,17 @@ fn is_binary(schema: &Json) -> bool {
     schema.get("x-msgpack").and_then(Json::as_str) == Some("bin")
 }
 
+/// Whether it takes a string, or a string or nothing: an optional one is left out, not given as nil.
 fn only_strings(schema: &Json) -> bool {
-    schema.get("type").and_then(Json::as_str) == Some("string") && !is_binary(schema)
+    let takes = match schema.get("type") {
+        Some(Json::String(name)) => name == "string",
+        Some(Json::Array(names)) => {
+            names.iter().any(|name| name == "string")
+                && names.iter().all(|name| name == "string" || name == "null")
+        }
+        _ => false,
+    };
+    takes && !is_binary(schema)
 }
 
 fn type_text(schema: &Json, root: &Json, depth: usize) -> String {
@@ -194,6 +203,9 @@ mod tests {
         assert_eq!(parameters[0].doc.as_deref(), Some("the b"));
         assert_eq!(parameters[1].default, Some(Json::from(2)));
         assert!(!parameters[1].required && !parameters[1].only_strings);
+        let either = |kinds: &str| only_strings(&serde_json::from_str(kinds).expect("JSON"));
+        assert!(either(r#"{"type":["string","null"]}"#));
+        assert!(!either(r#"{"type":["string","integer"]}"#) && !either(r#"{"type":["null"]}"#));
         assert_eq!(super::parameters("true"), None);
         assert_eq!(super::parameters(r#"{"type":"object"}"#), Some(Vec::new()));
     }

@@ -132,9 +132,13 @@ fn compile(
         Ok(status) if status.success() => {}
         Ok(status) => {
             let error = CliError::infrastructure(format!("cargo ended with {status}"));
+            let by_hand = match toolchain.component {
+                Some(_) => "cargo component build --release".to_owned(),
+                None => format!("cargo build --release --target {}", WASM_TARGETS[0]),
+            };
+            let manifest: PathBuf = manifest.components().collect();
             return Err(error.details(last_lines(&errors)).hint(format!(
-                "the same by hand: cargo build --release --target {} --manifest-path {}",
-                WASM_TARGETS[0],
+                "the same by hand: {by_hand} --manifest-path {}",
                 manifest.display()
             )));
         }

@@ -156,9 +156,7 @@ fn sdk(ui: &Ui, project: &ProjectArgs) -> Result<String> {
             if !is_sdk(&checkout) {
                 return Ok("\"0.1\"".to_owned());
             }
-            ui.talk(format_args!(
-                "sandmill-guest is taken from this source checkout; for the published one, write sandmill-guest = \"0.1\""
-            ));
+            ui.talk(format_args!("sandmill-guest is taken from this source checkout"));
             checkout
         }
     };

@@ -36,7 +36,7 @@ fn setting(name: &str, value: OsString) -> Result<(&'static Key, Setting), Strin
         return Err(match nearest(name, names.iter().map(String::as_str)) {
             Some(near) => format!("it sets nothing; did you mean {near}?"),
             None => "it sets nothing; names are SANDMILL_SECTION__KEY, such as \
-                     SANDMILL_LIMITS__TIMEOUT (`sandmill config show` lists the keys)"
+                     SANDMILL_LIMITS__TIMEOUT (docs/cli.md lists the keys)"
                 .to_owned(),
         });
     };

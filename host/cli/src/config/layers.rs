@@ -87,7 +87,7 @@ impl Layers {
         }
         Err(CliError::input(format!("the configuration has {}", faults(self.faults.len())))
             .details(self.faults)
-            .hint("`sandmill config show` lists every key, its value and where that comes from"))
+            .hint("docs/cli.md lists every key; `sandmill config check` looks again"))
     }
 
     fn file(&mut self, path: &Path) {
