@@ -55,12 +55,12 @@ impl InlineExecutor {
 }
 
 impl Inner {
-    /// Where events go, if the executor is open: then a run is accepted, and `run` has to follow.
-    fn accept(&self) -> Option<Events> {
+    /// Takes in a run, if the executor is open: until the answer is dropped, closing waits for it.
+    fn accept(&self) -> Option<(Events, Accepted<'_>)> {
         let open = self.open.lock();
         let events = open.clone()?;
         *self.accepted.lock() += 1;
-        Some(events)
+        Some((events, Accepted(self)))
     }
 
     fn run(&self, call: &Call, promise: Promise) {
@@ -75,12 +75,6 @@ impl Inner {
         drop(turn);
     }
 
-    /// An accepted run has ended, or was none after all.
-    fn done(&self) {
-        *self.accepted.lock() -= 1;
-        self.ended.notify_all();
-    }
-
     fn wait_until_idle(&self) {
         let mut accepted = self.accepted.lock();
         while *accepted > 0 {
@@ -90,20 +84,36 @@ impl Inner {
 
     /// Runs the next call of a map; false when there are no more.
     fn run_next(&self, feed: &Arc<MapFeed>) -> bool {
-        if self.accept().is_none() {
+        if self.open.lock().is_none() {
             feed.close();
-            return false;
         }
-        let ran = match feed.pull() {
-            Pull::Run(call, promise) => {
-                self.run(&call, promise);
-                true
-            }
+        // Not accepted yet: what the user's iterator does here may be to close the executor.
+        match feed.pull() {
+            Pull::Run(call, promise) => match self.accept() {
+                Some((_, _accepted)) => {
+                    self.run(&call, promise);
+                    true
+                }
+                None => {
+                    promise.cancel();
+                    feed.close();
+                    false
+                }
+            },
             // Somebody else goes through the same list, or there is nothing to do.
             Pull::Full | Pull::Busy | Pull::Finished => false,
-        };
-        self.done();
-        ran
+        }
+    }
+}
+
+/// A run that was taken in and has not ended. A guard, so that it is counted down also where
+/// something of the user's (a waker, say) panics on the way.
+struct Accepted<'a>(&'a Inner);
+
+impl Drop for Accepted<'_> {
+    fn drop(&mut self) {
+        *self.0.accepted.lock() -= 1;
+        self.0.ended.notify_all();
     }
 }
 
@@ -131,12 +141,11 @@ impl Executor for InlineExecutor {
     }
 
     fn submit(&self, call: Call) -> TaskFuture {
-        let Some(events) = self.inner.accept() else {
+        let Some((events, _accepted)) = self.inner.accept() else {
             return Promise::refused(&call, &Events::default(), NOT_STARTED);
         };
         let (promise, future) = Promise::new(&call, &events);
         self.inner.run(&call, promise);
-        self.inner.done();
         future
     }
 

@@ -404,3 +404,43 @@ fn futures_added_to_the_group_of_a_map_do_not_count_as_taken() {
         assert_eq!(group.filter(Result::is_ok).count(), 11);
     });
 }
+
+#[test]
+fn an_iterator_may_close_the_executor_that_takes_its_calls() {
+    on_both(|executor, script| {
+        let closing = Arc::clone(executor);
+        let source = (0..5).map(move |n| {
+            if n == 2 {
+                closing.abort();
+            }
+            call("echo", n)
+        });
+        let options = MapOptions { window: Some(1), fail_fast: false };
+        let given = executor.map(Box::new(source), options).into_ordered().count();
+        assert!(given <= 3, "{given} runs came of a closed {}", executor.id());
+        assert!(script.started.load(Ordering::SeqCst) <= 2);
+        block_on(executor.start(StartContext::default())).unwrap();
+        assert_eq!(number(&executor.submit(call("echo", 1))), 1);
+    });
+}
+
+#[test]
+fn a_waker_that_panics_costs_neither_a_slot_nor_the_closing() {
+    struct Broken;
+    impl std::task::Wake for Broken {
+        fn wake(self: Arc<Self>) {
+            panic!("a broken waker");
+        }
+    }
+    let script = Arc::new(Script::default());
+    let executor = pool(&script, 1, 10);
+    block_on(executor.start(StartContext::default())).unwrap();
+    let mut blocked = executor.submit(call("block", 0));
+    let waker = std::task::Waker::from(Arc::new(Broken));
+    let mut context = std::task::Context::from_waker(&waker);
+    assert!(std::future::Future::poll(std::pin::Pin::new(&mut blocked), &mut context).is_pending());
+    script.let_go.store(true, Ordering::SeqCst);
+    assert_eq!(number(&blocked), 0);
+    assert_eq!(number(&executor.submit(call("echo", 1))), 1);
+    block_on(executor.shutdown());
+}
