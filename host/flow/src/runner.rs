@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 use futures::FutureExt as _;
 use futures::executor::block_on;
@@ -131,6 +131,9 @@ impl Drive {
     /// Submits calls up to the window; whether the executor had no room for more.
     fn submit_what_is_ready(&mut self) -> bool {
         while self.flying.len() < self.window {
+            // What has ended comes first: what follows from it may be deeper than what is next, and
+            // an executor that runs calls right here has ended its own already.
+            self.settle_what_ended();
             if !self.cancelled && self.promise.cancel_token().is_cancelled() {
                 self.cancel();
             }
@@ -149,16 +152,19 @@ impl Drive {
                     self.report.lock().stages[node].running += 1;
                     let future = self.executor.submit(call);
                     self.flying.insert(future.id(), (node, index));
-                    // An executor that runs calls right here has ended it already.
-                    if future.is_done() {
-                        self.settle(&future);
-                    } else {
-                        self.group.add_new(future);
-                    }
+                    self.group.add_new(future);
                 }
             }
         }
         false
+    }
+
+    /// Takes in the calls that have ended so far, without waiting.
+    fn settle_what_ended(&mut self) {
+        let mut context = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Some(Ok(future))) = self.group.poll_completed(&mut context) {
+            self.settle(&future);
+        }
     }
 
     /// Waits until a call ends, or there is something else to do.
