@@ -419,6 +419,9 @@ fn an_iterator_may_close_the_executor_that_takes_its_calls() {
         let given = executor.map(Box::new(source), options).into_ordered().count();
         assert!(given <= 3, "{given} runs came of a closed {}", executor.id());
         assert!(script.started.load(Ordering::SeqCst) <= 2);
+        // The list ends as soon as its map is closed, when the abort may still be at work in
+        // another thread: a shutdown waits for that.
+        block_on(executor.shutdown());
         block_on(executor.start(StartContext::default())).unwrap();
         assert_eq!(number(&executor.submit(call("echo", 1))), 1);
     });
