@@ -109,10 +109,10 @@ mod tests {
 
     impl sandmill::core::Invoker for Nothing {
         fn invoke(&self, _: sandmill::core::Attempt<'_>) -> sandmill::core::Report {
-            sandmill::core::Report {
-                outcome: sandmill::Outcome::Value(Value::default()),
-                usage: sandmill::core::Usage::default(),
-            }
+            sandmill::core::Report::new(
+                sandmill::Outcome::Value(Value::default()),
+                sandmill::core::Usage::default(),
+            )
         }
 
         fn prepare(&self, _: &Component) -> Result<Arc<sandmill::ComponentInfo>, sandmill::End> {

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sandmill_wire::{RunId, Value};
 
-use crate::{CancelToken, Component, Grants, Limits};
+use crate::{CachePolicy, CancelToken, Component, Grants, Limits, RetryPolicy};
 
 /// A task and its arguments. Cheap to clone; the calls of a map share all but arguments and index.
 #[derive(Debug, Clone)]
@@ -20,6 +21,10 @@ pub struct Call {
     pub map_index: Option<u64>,
     /// Everything that the calls of a map have in common.
     pub options: Arc<CallOptions>,
+    /// The run's id, where it has one already: a run that is taken up again. Else it gets a new one.
+    pub run: Option<RunId>,
+    /// How many attempts were made before, by a process that did not get to the end of the run.
+    pub attempts_made: u32,
     /// Why this call cannot be made, where whoever made it found its arguments do not fit: its run
     /// ends as `refused`, in its place among the others of a map.
     pub refusal: Option<Arc<str>>,
@@ -35,6 +40,8 @@ impl Call {
             arguments,
             map_index: None,
             options: Arc::default(),
+            run: None,
+            attempts_made: 0,
             refusal: None,
         }
     }
@@ -57,6 +64,14 @@ impl Call {
     #[must_use]
     pub const fn at_index(mut self, index: u64) -> Self {
         self.map_index = Some(index);
+        self
+    }
+
+    /// The same call as a run that has its id already and was tried so many times before.
+    #[must_use]
+    pub const fn as_run(mut self, id: RunId, attempts_made: u32) -> Self {
+        self.run = Some(id);
+        self.attempts_made = attempts_made;
         self
     }
 
@@ -88,6 +103,16 @@ pub struct CallOptions {
     pub limits: Limits,
     /// What a run may reach.
     pub grants: Grants,
+    /// When a run that did not complete is tried again.
+    pub retries: RetryPolicy,
+    /// How long a run may wait for a slot, from its submission or from when its retry is due.
+    /// Beyond: `timed-out`, without having run. None: as long as it takes.
+    pub queue_timeout: Option<Duration>,
+    /// When the run has to have ended, over all its attempts: that of the flow it is part of. An
+    /// attempt gets the time that is left, if that is less than its own limit. Beyond: `timed-out`.
+    pub deadline: Option<Instant>,
+    /// Whether the result may be taken from an earlier run.
+    pub cache: Option<CachePolicy>,
     /// Amounts that a host must have free (`gpu = 1.0`). Only placement on other hosts reads it.
     pub resources: BTreeMap<String, f64>,
     /// Labels that a host must carry. Only placement on other hosts reads it.

@@ -36,10 +36,32 @@ pub enum EventKind {
     Log(LogLine),
     /// It said how far it has come.
     Progress(Progress),
+    /// One try of it ended.
+    Attempt(AttemptEnd),
     /// It ended, and used this much.
     Used(Usage),
     /// A mapped stage of this flow run now knows how many runs it will have.
     Mapped(Mapped),
+}
+
+/// How one try of a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptEnd {
+    /// Which try, from 1.
+    pub number: u32,
+    /// When it started.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// One word for how it ended: `value`, `failure`, or the name of an end's kind
+    /// ([`sandmill_wire::Outcome::name`]).
+    pub outcome: String,
+    /// Why, for a person; none for a value.
+    pub message: Option<Arc<str>>,
+    /// What it used.
+    pub usage: Usage,
+    /// When the run is tried again; none when this was its last try.
+    pub retry_at: Option<Timestamp>,
 }
 
 /// How large a mapped stage of a flow is.

@@ -28,13 +28,27 @@ pub struct Report {
     pub outcome: Outcome,
     /// What it used.
     pub usage: Usage,
+    /// The earlier run that made the value, where it was taken from the cache.
+    pub cached_from: Option<RunId>,
 }
 
 impl Report {
+    /// A report of an attempt that ran.
+    #[must_use]
+    pub const fn new(outcome: Outcome, usage: Usage) -> Self {
+        Self { outcome, usage, cached_from: None }
+    }
+
+    /// A report of a run whose value an earlier run made.
+    #[must_use]
+    pub fn cached(outcome: Outcome, from: RunId) -> Self {
+        Self { outcome, usage: Usage::default(), cached_from: Some(from) }
+    }
+
     /// A report of an attempt that never started.
     #[must_use]
     pub fn unstarted(end: End) -> Self {
-        Self { outcome: end.into(), usage: Usage::default() }
+        Self::new(end.into(), Usage::default())
     }
 }
 

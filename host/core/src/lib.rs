@@ -2,6 +2,7 @@
 //! what a run may use and reach, and what is told of it. No Wasm, no I/O, no async runtime.
 #![forbid(unsafe_code)]
 
+mod cache_policy;
 mod call;
 mod cancel;
 mod clock;
@@ -12,16 +13,18 @@ pub mod future;
 mod grants;
 mod invoker;
 mod limits;
+mod retry;
 mod state;
 pub mod units;
 
+pub use cache_policy::CachePolicy;
 pub use call::{Call, CallOptions};
 pub use cancel::CancelToken;
 pub use clock::{Clock, Timestamp};
 pub use component::{Component, ComponentInfo, TaskDescriptor};
 pub use event::{
-    Event, EventKind, Events, LogLevel, LogLine, LogSource, Mapped, Observer, Progress, Submitted,
-    Usage,
+    AttemptEnd, Event, EventKind, Events, LogLevel, LogLine, LogSource, Mapped, Observer, Progress,
+    Submitted, Usage,
 };
 pub use executor::{
     Calls, Executor, ExecutorExt, ExecutorId, MapOptions, Session, StartContext, StartError,
@@ -32,5 +35,9 @@ pub use invoker::{Attempt, Invoker, Report};
 pub use limits::{
     DEFAULT_HANDLES, DEFAULT_INPUT_BYTES, DEFAULT_LOG_BYTES, DEFAULT_MEMORY_BYTES,
     DEFAULT_OUTPUT_BYTES, DEFAULT_TABLE_ELEMENTS, DEFAULT_TIMEOUT, LimitOverrides, Limits,
+};
+pub use retry::{
+    DEFAULT_MOST_MEMORY, DEFAULT_RETRY_CAP, MAX_RETRIES, MAX_RETRY_DELAY, MAX_RETRY_DELAYS,
+    RetryDelay, RetryPolicy,
 };
 pub use state::{State, StateType};

@@ -104,11 +104,39 @@ impl State {
         Self::plain(StateType::Cancelling, "Cancelling", at)
     }
 
+    /// Waits until it is tried again, because of `cause` (Prefect 3, `AwaitingRetry`).
+    #[must_use]
+    pub fn awaiting_retry(at: Timestamp, cause: impl Into<Arc<str>>) -> Self {
+        let message = Some(cause.into());
+        Self { message, ..Self::plain(StateType::Scheduled, "AwaitingRetry", at) }
+    }
+
+    /// Runs, and not for the first time (Prefect 3, `Retrying`).
+    #[must_use]
+    pub const fn retrying(at: Timestamp) -> Self {
+        Self::plain(StateType::Running, "Retrying", at)
+    }
+
+    /// Did not end because what ran it stopped; it can be taken up again.
+    #[must_use]
+    pub fn interrupted(at: Timestamp, why: impl Into<Arc<str>>) -> Self {
+        let message = Some(why.into());
+        Self { message, ..Self::plain(StateType::Paused, "Interrupted", at) }
+    }
+
+    /// The final state of a run whose value the run `from` made (Prefect 3, `Cached`).
+    #[must_use]
+    pub fn cached(at: Timestamp, from: sandmill_wire::RunId) -> Self {
+        let message = Some(format!("the result is that of run {from}").into());
+        Self { message, ..Self::plain(StateType::Completed, "Cached", at) }
+    }
+
     /// The final state that follows from an outcome.
     #[must_use]
     pub fn from_outcome(outcome: &Outcome, at: Timestamp) -> Self {
         let (kind, name) = match outcome {
             Outcome::Value(_) => (StateType::Completed, "Completed"),
+            Outcome::Failure(failure) if failure.is_skip() => (StateType::Completed, "Skipped"),
             Outcome::Failure(_) => (StateType::Failed, "Failed"),
             Outcome::Ended(end) => match end.kind {
                 EndKind::Trapped(_) => (StateType::Failed, "Trapped"),
@@ -120,6 +148,8 @@ impl State {
                 EndKind::Refused => (StateType::Failed, "Refused"),
                 // The name is that of Prefect 0.x (`prefect.engine.state.TriggerFailed`).
                 EndKind::UpstreamFailed => (StateType::Failed, "TriggerFailed"),
+                // As in Prefect 0.x, where `Skipped` is a kind of success.
+                EndKind::Skipped => (StateType::Completed, "Skipped"),
                 EndKind::Cancelled => (StateType::Cancelled, "Cancelled"),
                 EndKind::HostLost => (StateType::Crashed, "HostLost"),
                 // `HostError` and any kind that a later version adds.

@@ -49,7 +49,7 @@ impl Invoker for Script {
             _ => {}
         }
         self.at_once.fetch_sub(1, Ordering::SeqCst);
-        Report { outcome, usage: Usage::default() }
+        Report::new(outcome, Usage::default())
     }
 
     fn prepare(&self, _: &Component) -> Result<Arc<ComponentInfo>, End> {

@@ -125,7 +125,7 @@ impl Drive {
             }
         }
         let outcome = self.outcome();
-        self.promise.finish(Report { outcome, usage: Usage::default() });
+        self.promise.finish(Report::new(outcome, Usage::default()));
     }
 
     /// Submits calls up to the window; whether the executor had no room for more.
@@ -237,7 +237,7 @@ impl Drive {
                 End::new(EndKind::UpstreamFailed, what).into()
             }
         };
-        promise.finish(Report { outcome, usage: Usage::default() });
+        promise.finish(Report::new(outcome, Usage::default()));
         let mut report = self.report.lock();
         if index.is_none() {
             report.stages[node].total = Some(1);

@@ -73,7 +73,7 @@ fn perform(shared: &Arc<Shared>, attempt: &Attempt<'_>) -> Result<Report, End> {
         }
         Err(end) => Outcome::Ended(end),
     };
-    Ok(Report { outcome, usage })
+    Ok(Report::new(outcome, usage))
 }
 
 fn check_limits(limits: &Limits, input: usize, max_memory: u64) -> Result<(), End> {

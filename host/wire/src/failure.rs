@@ -27,6 +27,22 @@ impl Failure {
     /// The kind of a failure that says the component has no task of that name.
     pub const UNKNOWN_TASK: &'static str = "unknown-task";
 
+    /// The kind of a failure by which a task says that there is nothing to do: its run ends as
+    /// `Skipped`, which is a kind of success (Prefect 0.x, `prefect.engine.signals.SKIP`).
+    pub const SKIPPED: &'static str = "skipped";
+
+    /// Whether this says that the run is to be skipped.
+    #[must_use]
+    pub fn is_skip(&self) -> bool {
+        self.kind == Self::SKIPPED
+    }
+
+    /// Whether this is one of the contract's own kinds, which no further try can change.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        [Self::INVALID_ARGUMENTS, Self::UNKNOWN_TASK, Self::SKIPPED].contains(&self.kind.as_str())
+    }
+
     /// A failure that is not worth another try, without details.
     #[must_use]
     pub fn new(kind: impl Into<String>, message: impl Into<String>) -> Self {

@@ -35,6 +35,16 @@ impl Outcome {
         matches!(self, Self::Value(_))
     }
 
+    /// Whether the run was skipped: by the host, or by its own word.
+    #[must_use]
+    pub fn is_skip(&self) -> bool {
+        match self {
+            Self::Value(_) => false,
+            Self::Failure(failure) => failure.is_skip(),
+            Self::Ended(end) => end.kind == EndKind::Skipped,
+        }
+    }
+
     /// One word for what this is: `value`, `failure`, or the name of the end's kind.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -114,6 +124,9 @@ pub enum EndKind {
     Refused,
     /// The run was not started: a run that it depends on did not complete.
     UpstreamFailed,
+    /// The run was not started: it is to be skipped, because a run that it depends on was, or
+    /// because its trigger leaves it out.
+    Skipped,
     /// The host itself failed in the middle of the run. A fault of Sandmill or of the machine.
     HostError,
 }
@@ -133,6 +146,7 @@ impl EndKind {
             Self::HostLost => "host-lost",
             Self::Refused => "refused",
             Self::UpstreamFailed => "upstream-failed",
+            Self::Skipped => "skipped",
             Self::HostError => "host-error",
         }
     }
@@ -150,7 +164,8 @@ impl EndKind {
             | Self::InvalidResult
             | Self::Cancelled
             | Self::Refused
-            | Self::UpstreamFailed => false,
+            | Self::UpstreamFailed
+            | Self::Skipped => false,
         }
     }
 }

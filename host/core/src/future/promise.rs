@@ -20,7 +20,7 @@ impl Promise {
     /// A new run of `call`, waiting for a slot, and the handle on it.
     #[must_use]
     pub fn new(call: &Call, events: &Events) -> (Self, TaskFuture) {
-        Self::with_id(RunId::new(), call, events)
+        Self::with_id(call.run.unwrap_or_default(), call, events)
     }
 
     /// As [`Promise::new`], for a run that has its id already.

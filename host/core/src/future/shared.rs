@@ -108,7 +108,11 @@ impl Shared {
 
     fn finish_locked(self: &Arc<Self>, mut cell: MutexGuard<'_, Cell>, report: Report) {
         let usage = report.usage;
-        let state = State::from_outcome(&report.outcome, self.events.clock().now());
+        let now = self.events.clock().now();
+        let state = match report.cached_from {
+            Some(from) => State::cached(now, from),
+            None => State::from_outcome(&report.outcome, now),
+        };
         cell.report = Some(report);
         self.events.emit(self.id, || EventKind::Used(usage));
         self.enter(&mut cell, state);

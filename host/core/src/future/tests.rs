@@ -29,12 +29,12 @@ fn run() -> (Promise, TaskFuture) {
 }
 
 fn value(number: u64) -> Report {
-    Report { outcome: Outcome::Value(Value::encode(&number).unwrap()), usage: Usage::default() }
+    Report::new(Outcome::Value(Value::encode(&number).unwrap()), Usage::default())
 }
 
 fn failure() -> Report {
     let outcome = Outcome::Failure(Failure::new("error", "no luck"));
-    Report { outcome, usage: Usage::default() }
+    Report::new(outcome, Usage::default())
 }
 
 fn later(promise: Promise, report: Report) -> thread::JoinHandle<()> {

@@ -87,14 +87,12 @@ fn node(
         task: spec.task.value.as_str().into(),
         options: CallOptions {
             name: Some(name),
-            parent: None,
             limits: over(&over(limits, &names.file.limits), &spec.limits),
             grants: flow_grants.clone().and(&own),
             resources: spec.resources.clone(),
             labels: spec.labels.clone(),
             tags: spec.tags.clone(),
-            detach: false,
-            cancel: None,
+            ..CallOptions::default()
         },
         inputs: edges.inputs,
         zip: spec.zip,

@@ -42,7 +42,7 @@ impl Invoker for ScriptedInvoker {
         self.started.lock().push(attempt.call.run_name().to_string());
         let arguments =
             serde_json::from_str(&arguments.to_json_string()).expect("arguments are JSON");
-        Report { outcome: (self.script)(&attempt, &arguments), usage: Usage::default() }
+        Report::new((self.script)(&attempt, &arguments), Usage::default())
     }
 
     fn prepare(&self, _: &Component) -> Result<Arc<ComponentInfo>, End> {
