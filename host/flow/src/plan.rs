@@ -2,11 +2,13 @@
 //! never changes; where its run stands is in `schedule`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sandmill_core::{CallOptions, Component, Grants, Limits};
 use sandmill_wire::Value;
 
 use crate::argument::Zip;
+use crate::policy::{ErrorsMode, Hook, MapPolicy, Trigger};
 
 /// A task of a plan, by its position in it.
 pub type NodeId = usize;
@@ -20,6 +22,14 @@ pub struct Plan {
     pub(crate) parameters: Vec<(String, Value)>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) result: Option<Target>,
+    /// How long a run of the flow may take, each time it is started or taken up again.
+    pub(crate) timeout: Option<Duration>,
+    /// The first task that fails stops the flow.
+    pub(crate) fail_fast: bool,
+    pub(crate) on_start: Option<Hook>,
+    pub(crate) on_exit: Option<Hook>,
+    /// What a flow's runs are labelled with, besides what a run itself is given.
+    pub(crate) labels: Vec<String>,
 }
 
 /// A component of a plan.
@@ -42,6 +52,11 @@ pub struct Node {
     pub(crate) inputs: Vec<(String, Input)>,
     pub(crate) zip: Zip,
     pub(crate) mapped: bool,
+    pub(crate) trigger: Trigger,
+    /// Whether it is skipped when something that it depends on was; else it runs, with nil in the
+    /// place of the result (Prefect 0.x, `skip_on_upstream_skip`).
+    pub(crate) skip_with_upstream: bool,
+    pub(crate) map_policy: MapPolicy,
     /// What it waits for as a whole: it takes their results whole, or comes `after` them.
     pub(crate) gates: Vec<NodeId>,
     /// Mapped tasks that it maps over: each of its runs waits for one of theirs.
@@ -93,6 +108,8 @@ pub(crate) struct Target {
     pub(crate) path: String,
     /// The reference as the file writes it.
     pub(crate) text: Arc<str>,
+    /// What is made of results that are not there.
+    pub(crate) errors: ErrorsMode,
 }
 
 impl Plan {
@@ -131,6 +148,30 @@ impl Plan {
         let mut all: Vec<NodeId> = node.gates.iter().chain(&node.pipes).copied().collect();
         all.sort_unstable();
         all.into_iter().map(|id| &self.nodes[id].name)
+    }
+
+    /// How long a run of the flow may take.
+    #[must_use]
+    pub const fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// What is called before the first task.
+    #[must_use]
+    pub const fn on_start(&self) -> Option<&Hook> {
+        self.on_start.as_ref()
+    }
+
+    /// What is called after everything, however the flow ended.
+    #[must_use]
+    pub const fn on_exit(&self) -> Option<&Hook> {
+        self.on_exit.as_ref()
+    }
+
+    /// Words by which the flow's runs can be found.
+    #[must_use]
+    pub fn labels(&self) -> &[String] {
+        &self.labels
     }
 
     /// The task whose result is the flow's.

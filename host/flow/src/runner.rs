@@ -232,6 +232,8 @@ impl Drive {
         let (promise, future) = Promise::new(&call, &self.events);
         let outcome = match cause {
             Cause::Inputs(failure) => Outcome::Failure(failure),
+            Cause::Skipped(why) => End::new(EndKind::Skipped, &*why).into(),
+            Cause::NotRun(why) => End::new(EndKind::Cancelled, &*why).into(),
             Cause::Upstream(blame) => {
                 let what = format!("it depends on {blame}");
                 End::new(EndKind::UpstreamFailed, what).into()

@@ -13,6 +13,7 @@ use crate::fault::Faults;
 use crate::file::FlowFile;
 use crate::graph::{self, Shape};
 use crate::plan::{Node, Plan, PlannedComponent, Target};
+use crate::policy::{ErrorsMode, MapPolicy, Trigger};
 
 impl FlowFile {
     /// Checks the file as a whole and makes a plan of it. Loads the components; runs no task.
@@ -63,6 +64,11 @@ impl FlowFile {
             parameters: parameters.collect(),
             nodes,
             result,
+            timeout: None,
+            fail_fast: false,
+            on_start: None,
+            on_exit: None,
+            labels: Vec::new(),
         }))
     }
 }
@@ -97,6 +103,9 @@ fn node(
         inputs: edges.inputs,
         zip: spec.zip,
         mapped: edges::is_mapped(spec),
+        trigger: Trigger::default(),
+        skip_with_upstream: true,
+        map_policy: MapPolicy::default(),
         gates: edges.gates.into_iter().collect(),
         pipes: edges.pipes.into_iter().collect(),
         dependants: Vec::new(),
@@ -135,5 +144,5 @@ fn result(names: &mut Names<'_>) -> Option<Target> {
     };
     let node = names.task(task, &reference.place)?;
     let path = reference.value.path.join(".");
-    Some(Target { node, path, text: reference.value.to_string().into() })
+    Some(Target { node, path, text: reference.value.to_string().into(), errors: ErrorsMode::Raise })
 }

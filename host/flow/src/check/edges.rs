@@ -153,7 +153,12 @@ impl Edge {
                     }
                     self.result(names, node, reference, levels);
                     let path = reference.path.join(".");
-                    let target = Target { node, path, text: reference.to_string().into() };
+                    let target = Target {
+                        node,
+                        path,
+                        text: reference.to_string().into(),
+                        errors: crate::policy::ErrorsMode::Raise,
+                    };
                     Some(match levels {
                         0 => Input::Whole(target),
                         1 => Input::Each(List::Of(target)),

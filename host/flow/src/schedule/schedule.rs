@@ -114,6 +114,8 @@ impl Schedule {
         }
         let ended = match ended {
             Ended::Value(value) => Ok(value),
+            // Nothing is in the place of its result.
+            Ended::Skipped => Ok(Value::nil()),
             Ended::Failed(blame) => Err(Arc::new(blame)),
         };
         self.end(node, index, ended);

@@ -46,6 +46,10 @@ pub enum Cause {
     Upstream(Arc<Blame>),
     /// Its arguments could not be made of the results they come from.
     Inputs(Failure),
+    /// It is skipped, for this reason.
+    Skipped(Arc<str>),
+    /// It is not started any more: too many others failed, or the flow stops.
+    NotRun(Arc<str>),
 }
 
 /// How a call ended, as far as a schedule cares.
@@ -53,6 +57,8 @@ pub enum Cause {
 pub enum Ended {
     /// It returned this value.
     Value(Value),
+    /// It was skipped: by its own word, or by the schedule's.
+    Skipped,
     /// It did not complete.
     Failed(Blame),
 }

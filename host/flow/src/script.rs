@@ -1,0 +1,106 @@
+//! The seam between whatever says what a flow does next (the schedule of a plan, a flow
+//! component) and the runner, which makes the calls, keeps the journal and waits.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use sandmill_core::{CallOptions, Component};
+use sandmill_wire::{Outcome, RunId, Value};
+
+use crate::schedule::{Cause, Ended};
+
+/// Number of a stage of a flow's run: the position of a task in a flow file, the number of a
+/// command in a flow component. The same in every run of the same flow.
+pub type StageId = u32;
+
+/// What the runs of a stage have in common.
+#[derive(Debug, Clone)]
+pub struct StageSpec {
+    /// Its name for people.
+    pub name: Arc<str>,
+    /// What it calls.
+    pub target: StageTarget,
+    /// Everything that its calls have in common. The runner adds the parent and the cancel token.
+    pub options: Arc<CallOptions>,
+    /// Whether it has one run for each element of something.
+    pub mapped: bool,
+}
+
+/// What the runs of a stage call.
+#[derive(Debug, Clone)]
+pub enum StageTarget {
+    /// A task.
+    Task {
+        /// The component that holds it.
+        component: Component,
+        /// Its name there.
+        task: Arc<str>,
+    },
+    /// A flow of a component: the run is a sub-flow, with runs of its own.
+    Flow {
+        /// The component that holds it.
+        component: Component,
+        /// Its name there.
+        flow: Arc<str>,
+    },
+}
+
+/// What is next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Act {
+    /// The stage has so many runs. Nothing needs to be done.
+    Sized {
+        /// The stage.
+        stage: StageId,
+        /// How many runs it will have.
+        total: u64,
+    },
+    /// Make this call, and say how it ended with [`Script::on_done`].
+    Run {
+        /// The stage.
+        stage: StageId,
+        /// Position in the map; none for a stage that is not mapped.
+        index: Option<u64>,
+        /// The argument map.
+        arguments: Value,
+    },
+    /// This run has ended without being called, and is counted already.
+    End {
+        /// The stage.
+        stage: StageId,
+        /// Position in the map; none also for a mapped stage whose size cannot be known.
+        index: Option<u64>,
+        /// Why.
+        cause: Cause,
+    },
+    /// Cancel what is under way of this stage (of this run of it, where an index is given, or where
+    /// the stage is not mapped). Each ends through [`Script::on_done`] as ever.
+    Cancel {
+        /// The stage.
+        stage: StageId,
+        /// Which run of it; none for all.
+        index: Option<u64>,
+    },
+}
+
+/// Says what a flow does next. Called from the runner's thread only.
+pub trait Script: Send {
+    /// The next act. `Pending`: nothing until a call ends, or until `context` is woken.
+    /// `Ready(None)`: nothing ever again; when all calls have ended, the flow has.
+    fn poll_act(&mut self, context: &mut Context<'_>) -> Poll<Option<Act>>;
+
+    /// What a stage's runs have in common. Asked once for each stage, before its first act.
+    fn stage(&self, stage: StageId) -> StageSpec;
+
+    /// Takes notice that a call has ended.
+    fn on_done(&mut self, stage: StageId, index: Option<u64>, run: RunId, ended: Ended);
+
+    /// Has no further act from now on: the flow is cancelled, has timed out or is interrupted.
+    fn stop(&mut self, why: &Outcome);
+
+    /// What the flow comes to, once everything has ended.
+    fn conclusion(&mut self) -> Outcome;
+
+    /// Numbers of the stages that are known from the start, for displays.
+    fn known_stages(&self) -> Vec<StageId>;
+}
