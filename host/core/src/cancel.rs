@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Instant;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 /// Asks a run to stop, once and for good. Cheap to clone; all clones are the same request.
 #[derive(Clone, Default)]
@@ -86,6 +87,36 @@ impl CancelToken {
         // A cancel between the first look and the lock found no waker to wake: look again.
         if self.is_cancelled() { Poll::Ready(()) } else { Poll::Pending }
     }
+
+    /// Blocks until the run is asked to stop, or until then. Whether it was asked.
+    #[must_use]
+    pub fn wait_until(&self, until: Instant) -> bool {
+        let bell = Arc::new(Bell::default());
+        let waker = Waker::from(Arc::clone(&bell));
+        if self.poll_cancelled(&mut Context::from_waker(&waker)).is_ready() {
+            return true;
+        }
+        let mut rung = bell.rung.lock();
+        while !*rung && !bell.wake.wait_until(&mut rung, until).timed_out() {}
+        drop(rung);
+        // One that waits often must not leave a waker behind each time.
+        self.0.wakers.lock().retain(|other| !other.will_wake(&waker));
+        self.is_cancelled()
+    }
+}
+
+/// Wakes one thread.
+#[derive(Default)]
+struct Bell {
+    rung: Mutex<bool>,
+    wake: Condvar,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        *self.rung.lock() = true;
+        self.wake.notify_one();
+    }
 }
 
 /// Two tokens are equal when they are the same request.
@@ -105,6 +136,8 @@ impl std::fmt::Debug for CancelToken {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -115,6 +148,23 @@ mod tests {
         assert!(alone.is_cancelled() && !parent.is_cancelled() && !with.is_cancelled());
         assert!(parent.cancel());
         assert!(with.is_cancelled() && parent.child().is_cancelled());
+    }
+
+    #[test]
+    fn a_wait_ends_with_the_cancel_or_in_its_time_and_leaves_nothing_behind() {
+        let token = CancelToken::new();
+        for _ in 0..10 {
+            assert!(!token.wait_until(Instant::now() + Duration::from_millis(1)));
+        }
+        assert!(token.0.wakers.lock().is_empty());
+        let other = token.child();
+        let thread = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(20));
+            token.cancel()
+        });
+        assert!(other.wait_until(Instant::now() + Duration::from_secs(60)));
+        assert!(thread.join().unwrap());
+        assert!(other.wait_until(Instant::now()));
     }
 
     #[test]

@@ -64,4 +64,10 @@ pub trait Invoker: Send + Sync {
     /// # Errors
     /// An end of kind `refused` when the bytes are not a component that this host can run.
     fn prepare(&self, component: &Component) -> Result<Arc<ComponentInfo>, End>;
+
+    /// The most memory in bytes that an attempt may ask for; a call that asks for more is refused.
+    /// A run that is tried again with more memory is not given more than this.
+    fn max_memory(&self) -> u64 {
+        u64::MAX
+    }
 }

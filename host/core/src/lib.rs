@@ -9,6 +9,7 @@ mod clock;
 mod component;
 mod event;
 mod executor;
+mod flow_calls;
 pub mod future;
 mod grants;
 mod invoker;
@@ -28,6 +29,10 @@ pub use event::{
 };
 pub use executor::{
     Calls, Executor, ExecutorExt, ExecutorId, MapOptions, Session, StartContext, StartError,
+};
+pub use flow_calls::{
+    FlowArgument, FlowCallOptions, FlowCalls, FlowElements, FlowEnd, FlowNext, FlowReturnWhen,
+    FlowTarget, FlowWatched, FutureKey,
 };
 pub use future::{FutureList, RunError, TaskFuture, TypedFuture};
 pub use grants::{Access, DirGrant, GrantError, Grants, HttpGrant, NetGrant};

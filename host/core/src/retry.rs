@@ -30,10 +30,17 @@ pub struct RetryPolicy {
     pub retries: u32,
     /// How long to wait before each.
     pub delay: RetryDelay,
-    /// How far a delay may be from its middle, as a part of it: with 0.5, a delay of 10 s is
-    /// anything up to 15 s, 10 s on average (Prefect 3, `retry_jitter_factor`).
+    /// How far a delay may be from its middle, as a part of it, from 0 to 1: with 0.5, a delay of
+    /// 10 s is anything from 5 s to 15 s, 10 s on average. What is above 1 counts as 1, what is
+    /// below 0 or not a number as 0.
+    ///
+    /// The name, the mean and the upper bound `delay * (1 + factor)` are those of Prefect 3
+    /// (`retry_jitter_factor`, `prefect.utilities.math.clamped_poisson_interval`). There the delay
+    /// is drawn from a clamped exponential distribution, which keeps the mean only nearly; here
+    /// from a uniform one, which keeps it exactly and never falls below `delay * (1 - factor)`.
+    /// Both spread retries that would come at the same time, which is what it is for.
     pub jitter: f64,
-    /// No delay is longer than this.
+    /// No delay is longer than this, with its jitter. Itself at most [`MAX_RETRY_DELAY`].
     #[serde(with = "units::duration")]
     pub cap: Duration,
     /// Names of outcomes that are tried again: of an end (`timed-out`, `trapped`, …), of a
@@ -61,7 +68,7 @@ pub enum RetryDelay {
     Exponential {
         /// The first one.
         base: Duration,
-        /// What each is multiplied with.
+        /// What each is multiplied with. What is below 0 or not a number counts as 1.
         factor: f64,
     },
 }
@@ -128,27 +135,33 @@ impl RetryPolicy {
     /// number, so that a run which is taken up again waits no longer.
     #[must_use]
     pub fn delay_after(&self, run: RunId, number: u32) -> Duration {
+        let cap = self.cap.min(MAX_RETRY_DELAY);
         let middle = match &self.delay {
             RetryDelay::List(delays) => {
                 let position = (number.max(1) - 1) as usize;
                 delays.get(position).or(delays.last()).copied().unwrap_or_default()
             }
             RetryDelay::Exponential { base, factor } => {
+                let factor = if *factor >= 0.0 { *factor } else { 1.0 };
                 let exponent = f64::from(number.max(1) - 1);
-                Duration::try_from_secs_f64(base.as_secs_f64() * factor.powf(exponent))
-                    .unwrap_or(MAX_RETRY_DELAY)
+                let seconds = base.as_secs_f64() * factor.powf(exponent);
+                // Nothing times infinity is not a number, and as good as nothing.
+                let seconds = if seconds.is_nan() { 0.0 } else { seconds };
+                Duration::try_from_secs_f64(seconds).unwrap_or(cap)
             }
         };
-        let middle = middle.min(self.cap);
-        if self.jitter <= 0.0 || middle.is_zero() {
+        let middle = middle.min(cap);
+        let jitter = if self.jitter >= 0.0 { self.jitter.min(1.0) } else { 0.0 };
+        if jitter == 0.0 || middle.is_zero() {
             return middle;
         }
         // Between (1 - jitter) and (1 + jitter) of the middle, so that the middle is the mean.
-        let part = 1.0 + self.jitter.min(1.0) * (2.0 * unit(run, number) - 1.0);
-        Duration::try_from_secs_f64(middle.as_secs_f64() * part).unwrap_or(middle).min(self.cap)
+        let part = 1.0 + jitter * (2.0 * unit(run, number) - 1.0);
+        Duration::try_from_secs_f64(middle.as_secs_f64() * part).unwrap_or(middle).min(cap)
     }
 
-    /// What the next attempt may use, when the one before had `limits` and ended so.
+    /// What the next attempt may use, when the one before had `limits` and ended so. Never less
+    /// than before; not more than [`RetryPolicy::most_memory`], unless it was more before.
     #[must_use]
     pub fn limits_after(&self, limits: &Limits, outcome: &Outcome) -> Limits {
         let out_of_memory =
@@ -180,4 +193,186 @@ fn unit(run: RunId, number: u32) -> f64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     ((x ^ (x >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use sandmill_wire::{End, Failure, TrapKind, Value};
+
+    use super::*;
+
+    const ABSURD: [f64; 10] = [
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::MAX,
+        f64::MIN,
+        f64::MIN_POSITIVE,
+        -1.0,
+        -0.0,
+        0.0,
+        1e9,
+    ];
+
+    fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn with_delay(delay: RetryDelay) -> RetryPolicy {
+        RetryPolicy { delay, ..RetryPolicy::times(MAX_RETRIES) }
+    }
+
+    fn ended(kind: EndKind) -> Outcome {
+        End::new(kind, "because").into()
+    }
+
+    fn failed(kind: &str) -> Outcome {
+        Outcome::Failure(Failure::new(kind, "because"))
+    }
+
+    #[test]
+    fn a_list_of_delays_repeats_its_last() {
+        let policy = with_delay(RetryDelay::List(vec![millis(1), millis(20), millis(3)]));
+        let delays: Vec<_> =
+            [0, 1, 2, 3, 4, u32::MAX].map(|n| policy.delay_after(RunId::new(), n)).into();
+        assert_eq!(delays, [1, 1, 20, 3, 3, 3].map(millis));
+        let none = with_delay(RetryDelay::List(Vec::new()));
+        assert_eq!(none.delay_after(RunId::new(), 1), Duration::ZERO);
+    }
+
+    #[test]
+    fn exponential_delays_grow_up_to_the_cap() {
+        let policy = RetryPolicy {
+            cap: millis(500),
+            ..with_delay(RetryDelay::Exponential { base: millis(100), factor: 2.0 })
+        };
+        let delays: Vec<_> =
+            [1, 2, 3, 4, 1_000, u32::MAX].map(|n| policy.delay_after(RunId::new(), n)).into();
+        assert_eq!(delays, [100, 200, 400, 500, 500, 500].map(millis));
+    }
+
+    #[test]
+    fn jitter_keeps_the_mean_and_the_bounds_and_follows_from_run_and_attempt() {
+        for jitter in [0.1, 0.5, 1.0, 7.0] {
+            let policy =
+                RetryPolicy { jitter, ..with_delay(RetryDelay::List(vec![millis(10_000)])) };
+            let part: f64 = jitter.min(1.0);
+            let (least, most) = (10.0 * (1.0 - part), 10.0 * (1.0 + part));
+            let (mut sum, count) = (0.0, 20_000);
+            for _ in 0..count {
+                let run = RunId::new();
+                let delay = policy.delay_after(run, 3);
+                assert_eq!(delay, policy.delay_after(run, 3), "the same run waits as long again");
+                let seconds = delay.as_secs_f64();
+                assert!((least - 1e-6..=most + 1e-6).contains(&seconds), "{jitter}: {seconds}");
+                sum += seconds;
+            }
+            let mean = sum / f64::from(count);
+            assert!((mean - 10.0).abs() < 0.3, "{jitter}: {mean}");
+        }
+    }
+
+    #[test]
+    fn different_attempts_of_a_run_wait_differently() {
+        let policy =
+            RetryPolicy { jitter: 1.0, ..with_delay(RetryDelay::List(vec![millis(10_000)])) };
+        let run = RunId::new();
+        let delays: BTreeSet<_> = (1..=100).map(|n| policy.delay_after(run, n)).collect();
+        assert_eq!(delays.len(), 100);
+    }
+
+    #[test]
+    fn absurd_numbers_give_delays_and_limits_within_bounds() {
+        let bases = [Duration::ZERO, millis(1), DEFAULT_RETRY_CAP, Duration::MAX];
+        let caps = [Duration::ZERO, millis(5), DEFAULT_RETRY_CAP, Duration::MAX];
+        for (base, cap) in bases.into_iter().flat_map(|base| caps.map(|cap| (base, cap))) {
+            for (factor, jitter) in
+                ABSURD.into_iter().flat_map(|factor| ABSURD.map(|jitter| (factor, jitter)))
+            {
+                for delay in
+                    [RetryDelay::Exponential { base, factor }, RetryDelay::List(vec![base])]
+                {
+                    let policy = RetryPolicy { cap, jitter, ..with_delay(delay) };
+                    for number in [0, 1, 2, 50, u32::MAX] {
+                        let delay = policy.delay_after(RunId::new(), number);
+                        assert!(delay <= cap.min(MAX_RETRY_DELAY), "{policy:?}: {delay:?}");
+                    }
+                }
+            }
+        }
+        let steady = with_delay(RetryDelay::Exponential { base: millis(7), factor: f64::NAN });
+        assert_eq!(steady.delay_after(RunId::new(), 9), millis(7));
+        for factor in ABSURD {
+            for most_memory in [0, 1, DEFAULT_MOST_MEMORY, u64::MAX] {
+                let policy = RetryPolicy {
+                    memory_factor: Some(factor),
+                    most_memory,
+                    ..RetryPolicy::times(1)
+                };
+                for memory in [0, 1, 256 << 20, u64::MAX] {
+                    let limits = Limits { memory, ..Limits::default() };
+                    let grown = policy.limits_after(&limits, &ended(EndKind::OutOfMemory)).memory;
+                    assert!(grown >= memory, "{policy:?} takes from {memory}");
+                    assert!(grown <= most_memory.max(memory), "{policy:?}: {grown}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn memory_grows_after_running_out_of_it_and_only_then() {
+        let policy = RetryPolicy { memory_factor: Some(2.0), ..RetryPolicy::times(1) };
+        let limits = Limits::default();
+        let grown = policy.limits_after(&limits, &ended(EndKind::OutOfMemory));
+        assert_eq!(grown, Limits { memory: 2 * limits.memory, ..limits.clone() });
+        assert_eq!(policy.limits_after(&limits, &ended(EndKind::TimedOut)), limits);
+        let plain = RetryPolicy::times(1);
+        assert_eq!(plain.limits_after(&limits, &ended(EndKind::OutOfMemory)), limits);
+    }
+
+    #[test]
+    fn runs_are_tried_again_as_often_as_said_and_never_when_it_is_of_no_use() {
+        let policy = RetryPolicy::times(2);
+        let trapped = EndKind::Trapped(TrapKind::Panic);
+        for outcome in [failed("odd"), ended(trapped), ended(EndKind::TimedOut)] {
+            let tried: Vec<bool> = (1..=4).map(|n| policy.retries_after(n, &outcome)).collect();
+            assert_eq!(tried, [true, true, false, false], "{outcome:?}");
+        }
+        let never = [
+            Outcome::Value(Value::nil()),
+            ended(EndKind::Cancelled),
+            ended(EndKind::Refused),
+            ended(EndKind::Skipped),
+            ended(EndKind::UpstreamFailed),
+        ];
+        let everything = ["cancelled", "refused", "skipped", "upstream-failed", "value", "failure"];
+        let named =
+            RetryPolicy { on: Some(everything.map(str::to_owned).into()), ..RetryPolicy::times(2) };
+        for outcome in never {
+            assert!(!policy.retries_after(1, &outcome), "{outcome:?}");
+            assert!(!named.retries_after(1, &outcome), "{outcome:?}");
+        }
+        let last = RetryPolicy::times(u32::MAX);
+        assert!(last.retries_after(MAX_RETRIES, &failed("odd")));
+        assert!(!last.retries_after(MAX_RETRIES + 1, &failed("odd")));
+    }
+
+    #[test]
+    fn only_what_is_named_is_tried_again_where_names_are_given() {
+        let on = |names: &[&str]| RetryPolicy {
+            on: Some(names.iter().map(|&name| name.to_owned()).collect()),
+            ..RetryPolicy::times(1)
+        };
+        let retriable = Outcome::Failure(Failure { retriable: true, ..Failure::new("busy", "") });
+        let retried = |names: &[&str], outcome: &Outcome| on(names).retries_after(1, outcome);
+        assert!(retried(&["odd"], &failed("odd")) && !retried(&["odd"], &failed("even")));
+        assert!(retried(&["failure"], &failed("odd")));
+        assert!(!retried(&["failure"], &ended(EndKind::TimedOut)));
+        assert!(retried(&["timed-out"], &ended(EndKind::TimedOut)));
+        assert!(retried(&["retriable"], &retriable) && !retried(&["retriable"], &failed("odd")));
+        assert!(retried(&["retriable"], &ended(EndKind::HostLost)));
+        assert!(!retried(&[], &failed("odd")));
+        let grows = RetryPolicy { memory_factor: Some(2.0), ..on(&["odd"]) };
+        assert!(grows.retries_after(1, &ended(EndKind::OutOfMemory)));
+    }
 }

@@ -44,7 +44,8 @@ pub(super) struct ListState {
     unbounded: bool,
     /// Whether a slot found no room in the window, and wants to be told of some.
     starved: bool,
-    /// Runs that were taken and have not ended: at most as many as there are slots.
+    /// Runs that were taken and have not ended: at most as many as there are slots, and those that
+    /// await a retry.
     under_way: HashMap<RunId, Arc<Shared>>,
     /// Whoever waits for the list to grow.
     listeners: Vec<Weak<Completions>>,

@@ -34,19 +34,19 @@ impl Promise {
             component: Some(call.component.digest()),
         };
         let cancel = call.options.cancel.as_ref().map(CancelToken::child).unwrap_or_default();
-        Self::make(id, submitted, call.options.detach, cancel, events)
+        Self::make(id, submitted, call.options.detach, call.attempts_made, cancel, events)
     }
 
     /// A run that is not a call's but has calls below it: the run of a flow.
     #[must_use]
     pub fn of_flow(id: RunId, name: &str, events: &Events) -> (Self, TaskFuture) {
-        Self::make(id, named(name), false, CancelToken::new(), events)
+        Self::make(id, named(name), false, 0, CancelToken::new(), events)
     }
 
     /// A run that has ended before it started, and that stands for calls that were never made.
     pub(super) fn broken(name: &str, end: End, events: &Events) -> TaskFuture {
         let (promise, future) =
-            Self::make(RunId::new(), named(name), false, CancelToken::new(), events);
+            Self::make(RunId::new(), named(name), false, 0, CancelToken::new(), events);
         promise.finish(Report::unstarted(end));
         future
     }
@@ -55,13 +55,16 @@ impl Promise {
         id: RunId,
         submitted: Submitted,
         detach: bool,
+        attempts: u32,
         cancel: CancelToken,
         events: &Events,
     ) -> (Self, TaskFuture) {
         let name = Arc::clone(&submitted.name);
         let index = submitted.map_index;
         events.emit(id, || EventKind::Submitted(submitted));
-        let shared = Arc::new(Shared::new(id, name, index, detach, cancel, events.clone()));
+        let events_of_run = events.clone();
+        let shared =
+            Arc::new(Shared::new(id, name, index, detach, attempts, cancel, events_of_run));
         events.emit(id, || EventKind::State(shared.state()));
         (Self { shared: Arc::clone(&shared), feed: None }, TaskFuture { shared })
     }
@@ -97,11 +100,19 @@ impl Promise {
         &self.shared.events
     }
 
-    /// Says that the run starts. False when it has ended already (it was cancelled while it
-    /// waited): then it must not run.
+    /// Says that the run starts: its first attempt, or its next one. False when it has ended
+    /// already (it was cancelled while it waited): then it must not run.
     #[must_use]
     pub fn start(&self) -> bool {
         self.shared.start()
+    }
+
+    /// Says that the attempt under way has ended and the run will be tried again; `cause` tells a
+    /// person why, and when. The next attempt begins with [`Promise::start`]. False when the run
+    /// was asked to stop meanwhile: then it is not tried again, and has to be ended.
+    #[must_use]
+    pub fn await_retry(&self, cause: impl Into<Arc<str>>) -> bool {
+        self.shared.await_retry(cause.into())
     }
 
     /// Says how the run ended. Only the first word counts.
@@ -109,7 +120,7 @@ impl Promise {
         self.shared.finish(report);
     }
 
-    /// Ends a run that waits for a slot as cancelled.
+    /// Ends a run that waits for a slot or for its next attempt as cancelled.
     pub fn cancel(self) {
         self.shared.cancel();
     }

@@ -29,6 +29,8 @@ pub(super) struct Shared {
 
 struct Cell {
     state: State,
+    /// How many attempts were started, with those of earlier processes.
+    attempts: u32,
     report: Option<Report>,
     sinks: Vec<Sink>,
     wakers: Vec<Waker>,
@@ -41,6 +43,7 @@ impl Shared {
         name: Arc<str>,
         map_index: Option<u64>,
         detached: bool,
+        attempts: u32,
         cancel: CancelToken,
         events: Events,
     ) -> Self {
@@ -55,6 +58,7 @@ impl Shared {
             detached: AtomicBool::new(detached),
             cell: Mutex::new(Cell {
                 state,
+                attempts,
                 report: None,
                 sinks: Vec::new(),
                 wakers: Vec::new(),
@@ -66,6 +70,10 @@ impl Shared {
 
     pub(super) fn state(&self) -> State {
         self.cell.lock().state.clone()
+    }
+
+    pub(super) fn attempts(&self) -> u32 {
+        self.cell.lock().attempts
     }
 
     pub(super) fn report(&self) -> Option<Report> {
@@ -81,7 +89,7 @@ impl Shared {
         self.cell.lock().report.as_ref().is_some_and(|report| report.outcome.is_success())
     }
 
-    /// Takes the run from pending to running; false when it has ended already.
+    /// Starts the next attempt, if the run has not ended already; false when it has.
     pub(super) fn start(self: &Arc<Self>) -> bool {
         let mut cell = self.cell.lock();
         if cell.report.is_some() {
@@ -89,10 +97,25 @@ impl Shared {
         }
         // Cancelled with what it is part of, and not through a handle of its own.
         if self.cancel.is_cancelled() {
-            self.finish_locked(cell, Report::unstarted(cancelled_early()));
+            let end = cancelled_early(&cell);
+            self.finish_locked(cell, Report::unstarted(end));
             return false;
         }
-        self.enter(&mut cell, State::running(self.events.clock().now()));
+        let now = self.events.clock().now();
+        let again = cell.attempts > 0;
+        cell.attempts = cell.attempts.saturating_add(1);
+        self.enter(&mut cell, if again { State::retrying(now) } else { State::running(now) });
+        true
+    }
+
+    /// Takes a running run to where it waits for its next attempt. False when it must not come to
+    /// that: it was asked to stop, or has ended.
+    pub(super) fn await_retry(&self, cause: Arc<str>) -> bool {
+        let mut cell = self.cell.lock();
+        if cell.state.kind != StateType::Running || self.cancel.is_cancelled() {
+            return false;
+        }
+        self.enter(&mut cell, State::awaiting_retry(self.events.clock().now(), cause));
         true
     }
 
@@ -110,7 +133,11 @@ impl Shared {
         let usage = report.usage;
         let now = self.events.clock().now();
         let state = match report.cached_from {
-            Some(from) => State::cached(now, from),
+            Some(from) => {
+                // It was not tried: what it would have made was there.
+                cell.attempts = cell.attempts.saturating_sub(1);
+                State::cached(now, from)
+            }
             None => State::from_outcome(&report.outcome, now),
         };
         cell.report = Some(report);
@@ -127,7 +154,8 @@ impl Shared {
         callbacks::dispatch(self, done);
     }
 
-    /// Asks the run to stop. One that waits for a slot ends at once; one that runs is told.
+    /// Asks the run to stop. One that waits, for a slot or its next attempt, ends at once; one that
+    /// runs is told.
     pub(super) fn cancel(self: &Arc<Self>) {
         let mut cell = self.cell.lock();
         if cell.report.is_some() || cell.state.kind == StateType::Cancelling {
@@ -140,7 +168,8 @@ impl Shared {
         } else {
             self.cancel.cancel();
             // Still under the lock: a slot must not start the run in between.
-            self.finish_locked(cell, Report::unstarted(cancelled_early()));
+            let end = cancelled_early(&cell);
+            self.finish_locked(cell, Report::unstarted(end));
         }
     }
 
@@ -217,6 +246,12 @@ impl Shared {
     }
 }
 
-fn cancelled_early() -> End {
-    End::new(EndKind::Cancelled, "cancelled before it started")
+/// The end of a run that was cancelled while it waited.
+fn cancelled_early(cell: &Cell) -> End {
+    let message = match cell.attempts {
+        0 => "cancelled before it started".to_owned(),
+        1 => "cancelled before it was tried again, after 1 attempt".to_owned(),
+        made => format!("cancelled before it was tried again, after {made} attempts"),
+    };
+    End::new(EndKind::Cancelled, message)
 }

@@ -92,14 +92,21 @@ impl TaskFuture {
         self.shared.report().map(|report| report.outcome)
     }
 
-    /// What the run used; `None` while it has not ended.
+    /// How many attempts were started so far, with those that earlier processes made: 0 while the
+    /// run waits for its first, and for a run whose value was taken from the cache.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.shared.attempts()
+    }
+
+    /// What the run's last attempt used; `None` while the run has not ended.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         self.shared.report().map(|report| report.usage)
     }
 
-    /// Asks the run to stop: one that waits for a slot ends at once, one that runs is stopped by
-    /// its host. Does nothing to a run that has ended.
+    /// Asks the run to stop: one that waits for a slot or for its next attempt ends at once, one
+    /// that runs is stopped by its host. Does nothing to a run that has ended.
     pub fn cancel(&self) {
         self.shared.cancel();
     }

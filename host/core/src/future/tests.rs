@@ -364,3 +364,80 @@ fn fail_fast_cancels_the_others() {
     assert!(matches!(feed.pull(), Pull::Finished));
     assert_eq!(list.len(), 2);
 }
+
+#[test]
+fn a_run_that_awaits_its_retry_is_told_of_counted_and_tried_again() {
+    let events = Events::new(Clock::system());
+    let names = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&names);
+    events.observe(Arc::new(move |event: &Event| {
+        if let EventKind::State(state) = &event.kind {
+            sink.lock().push((state.name.to_string(), state.kind));
+        }
+    }));
+    let (promise, future) = Promise::new(&call(), &events);
+    assert!(!promise.await_retry("it has not run"));
+    assert_eq!(future.attempts(), 0);
+    assert!(promise.start());
+    assert!(promise.await_retry("no luck; attempt 2 of 2 in 1s"));
+    assert_eq!((future.attempts(), future.outcome(), future.is_done()), (1, None, false));
+    assert!(future.state().message.unwrap().contains("no luck"));
+    assert!(promise.start());
+    promise.finish(value(1));
+    assert_eq!((future.attempts(), future.state().name.as_ref()), (2, "Completed"));
+    let expected = [
+        ("Pending", StateType::Pending),
+        ("Running", StateType::Running),
+        ("AwaitingRetry", StateType::Scheduled),
+        ("Retrying", StateType::Running),
+        ("Completed", StateType::Completed),
+    ];
+    assert_eq!(*names.lock(), expected.map(|(name, kind)| (name.to_owned(), kind)));
+}
+
+#[test]
+fn a_cancel_ends_a_run_that_awaits_its_retry_and_says_how_often_it_was_tried() {
+    let (promise, future) = run();
+    assert!(promise.start() && promise.await_retry("no luck"));
+    future.cancel();
+    let error = future.result(Some(LONG)).unwrap_err();
+    assert_eq!(error.end_kind(), Some(EndKind::Cancelled));
+    assert!(error.to_string().contains("after 1 attempt"), "{error}");
+    assert!(!promise.start() && !promise.await_retry("too late"));
+    assert_eq!(future.attempts(), 1);
+
+    // One that was tried by an earlier process, and waits for a slot.
+    let call = call().as_run(sandmill_wire::RunId::new(), 3);
+    let (promise, future) = Promise::new(&call, &Events::default());
+    assert_eq!(future.attempts(), 3);
+    future.cancel();
+    let error = future.result(Some(LONG)).unwrap_err();
+    assert!(error.to_string().contains("after 3 attempts"), "{error}");
+    drop(promise);
+
+    // One that is asked to stop while it runs is not tried again.
+    let (promise, future) = run();
+    assert!(promise.start());
+    future.cancel();
+    assert!(!promise.await_retry("no luck"));
+    promise.finish(failure());
+    assert_eq!(future.state().name, "Failed");
+}
+
+#[test]
+fn a_run_of_an_earlier_process_starts_as_one_that_is_tried_again() {
+    let call = call().as_run(sandmill_wire::RunId::new(), 1);
+    let (promise, future) = Promise::new(&call, &Events::default());
+    assert!(promise.start());
+    assert_eq!((future.state().name.as_ref(), future.attempts()), ("Retrying", 2));
+    promise.finish(value(1));
+}
+
+#[test]
+fn a_run_whose_value_was_there_was_not_tried() {
+    let (promise, future) = run();
+    let (_, from) = run();
+    assert!(promise.start());
+    promise.finish(Report::cached(value(1).outcome, from.id()));
+    assert_eq!((future.state().name.as_ref(), future.attempts()), ("Cached", 0));
+}
