@@ -20,6 +20,12 @@ impl RunId {
         Self(Uuid::now_v7())
     }
 
+    /// The id whose UUID has these bytes, as [`Uuid::as_bytes`] gives them.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+
     /// The id as a UUID.
     #[must_use]
     pub const fn as_uuid(&self) -> &Uuid {
