@@ -43,6 +43,18 @@ impl Promise {
         Self::make(id, named(name), false, 0, CancelToken::new(), events)
     }
 
+    /// A run that is not a component's task but belongs among such runs: a sub-flow, or a command
+    /// around a flow. It is cancelled with `cancel`.
+    #[must_use]
+    pub fn of_part(
+        id: RunId,
+        submitted: Submitted,
+        cancel: CancelToken,
+        events: &Events,
+    ) -> (Self, TaskFuture) {
+        Self::make(id, submitted, false, cancel, events)
+    }
+
     /// A run that has ended before it started, and that stands for calls that were never made.
     pub(super) fn broken(name: &str, end: End, events: &Events) -> TaskFuture {
         let (promise, future) =

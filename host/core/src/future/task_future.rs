@@ -105,6 +105,13 @@ impl TaskFuture {
         self.shared.report().map(|report| report.usage)
     }
 
+    /// The earlier run that made the value, where it was taken from the cache; `None` also while
+    /// the run has not ended.
+    #[must_use]
+    pub fn cached_from(&self) -> Option<RunId> {
+        self.shared.report().and_then(|report| report.cached_from)
+    }
+
     /// Asks the run to stop: one that waits for a slot or for its next attempt ends at once, one
     /// that runs is stopped by its host. Does nothing to a run that has ended.
     pub fn cancel(&self) {
