@@ -52,7 +52,7 @@ impl Promise {
         cancel: CancelToken,
         events: &Events,
     ) -> (Self, TaskFuture) {
-        Self::make(id, submitted, false, cancel, events)
+        Self::make(id, submitted, false, 0, cancel, events)
     }
 
     /// A run that has ended before it started, and that stands for calls that were never made.
