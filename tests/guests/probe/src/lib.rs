@@ -12,7 +12,7 @@ use sandmill_guest::{Bytes, Failure, context, log, task};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use surroundings::{
-    connect, count_folder, environment, list, look_around, make_folder, random, read, write,
+    connect, count_folder, environment, list, look_around, make_folder, random, read, stamp, sum, write,
 };
 
 sandmill_guest::export!(
@@ -41,6 +41,8 @@ sandmill_guest::export!(
     list,
     count_folder,
     make_folder,
+    stamp,
+    sum,
     connect
 );
 

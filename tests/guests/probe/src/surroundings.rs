@@ -111,6 +111,26 @@ pub(crate) fn make_folder(path: String) -> Result<(), Failure> {
     Ok(fs::create_dir(path)?)
 }
 
+/// Leaves one more file for `number` in a folder, so that whoever looks there can count how often
+/// this was run, and returns twice the number.
+#[task]
+pub(crate) fn stamp(folder: String, number: u64) -> Result<u64, Failure> {
+    let mut times = 0;
+    loop {
+        match fs::File::create_new(format!("{folder}/{number}.{times}")) {
+            Ok(_) => return Ok(2 * number),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => times += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The sum of numbers.
+#[task]
+pub(crate) fn sum(numbers: Vec<u64>) -> u64 {
+    numbers.iter().sum()
+}
+
 /// Connects to a peer and sends it a greeting.
 #[task]
 pub(crate) fn connect(peer: String) -> Result<(), Failure> {

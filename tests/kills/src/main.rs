@@ -1,0 +1,48 @@
+//! Kills at random, for as long as is asked for: `sandmill-kills [KILLS] [SEED]`.
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "this is a tool for whoever tests")]
+
+use std::time::{Duration, Instant};
+
+use sandmill_test_kills::{Kill, Random, Tally, Trial, Workload};
+
+/// Kills unless more or fewer are asked for.
+const KILLS: u64 = 1_000;
+/// Kills of one flow before it is let go on to its end.
+const KILLS_OF_A_FLOW: u64 = 5;
+/// Latest moment of a kill.
+const LATEST: Duration = Duration::from_millis(250);
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let mut number = |default| match arguments.next() {
+        Some(text) => text.parse().expect("write sandmill-kills [KILLS] [SEED], both numbers"),
+        None => default,
+    };
+    let (kills, seed) = (number(KILLS), number(1));
+    let (mut random, mut all, mut flows) = (Random::new(seed), Tally::default(), 0u64);
+    let started = Instant::now();
+    while all.kills < kills {
+        let workload = Workload::ALL[usize::from(flows % 2 == 1)];
+        let mut trial = Trial::new(workload);
+        for _ in 0..KILLS_OF_A_FLOW {
+            let micros = u64::try_from(LATEST.as_micros()).unwrap_or(u64::MAX);
+            if trial.kill(&Kill::After(Duration::from_micros(random.below(micros)))) {
+                break;
+            }
+        }
+        let tally = trial.finish();
+        flows += 1;
+        all.kills += tally.kills;
+        all.escapes += tally.escapes;
+        all.repeated += tally.repeated;
+        if flows.is_multiple_of(20) {
+            println!("{} kills of {flows} flows in {:?}", all.kills, started.elapsed());
+        }
+    }
+    println!(
+        "{} kills of {flows} flows (seed {seed}): no completed run was done twice, none was lost, \
+         every result is the same; {} runs were cut off before they were written down, and done again",
+        all.kills, all.repeated
+    );
+}

@@ -1,0 +1,75 @@
+//! Kills at every point of the journal, and some at random. `sandmill-kills` does more of these.
+
+use std::time::Duration;
+
+use sandmill_store::failpoint::POINTS;
+use sandmill_test_kills::{Kill, Random, Tally, Trial, Workload};
+
+/// How often a process comes to a point before it dies there.
+const TIMES: [u64; 3] = [1, 2, 7];
+/// Kills at random times: enough to see that it works. The tool does as many as one likes.
+const RANDOM_KILLS: u64 = 40;
+
+fn at(point: &str, times: u64) -> Kill {
+    Kill::At { point: point.to_owned(), times }
+}
+
+fn every_point(workload: Workload) {
+    let mut reached = Vec::new();
+    for point in POINTS {
+        for times in TIMES {
+            let mut trial = Trial::new(workload);
+            if !trial.kill(&at(point, times)) {
+                reached.push(*point);
+                // And once more while it is taken up.
+                trial.kill(&at(point, times));
+            }
+            let _ = trial.finish();
+        }
+    }
+    let elsewhere: Vec<&&str> = POINTS
+        .iter()
+        .filter(|point| !reached.contains(*point) && !point.starts_with("recovery"))
+        .collect();
+    assert!(elsewhere.is_empty(), "no process came to {elsewhere:?}");
+}
+
+#[test]
+fn a_flow_file_survives_a_kill_at_every_point_of_its_journal() {
+    every_point(Workload::File);
+}
+
+#[test]
+fn a_flow_component_survives_a_kill_at_every_point_of_its_journal() {
+    every_point(Workload::Component);
+}
+
+/// Killed while it is taken up after a kill, three deep (row C3 of the matrix of faults).
+#[test]
+fn recovery_survives_kills_of_its_own() {
+    let recovery: Vec<&&str> = POINTS.iter().filter(|point| point.starts_with("recovery")).collect();
+    assert!(!recovery.is_empty());
+    for point in recovery {
+        let mut trial = Trial::new(Workload::File);
+        assert!(!trial.kill(&at("batch-committed", 3)));
+        for _ in 0..3 {
+            assert!(!trial.kill(&at(point, 1)), "nobody came to {point}");
+        }
+        let _ = trial.finish();
+    }
+}
+
+#[test]
+fn kills_at_random_times_lose_nothing() {
+    let (mut random, mut all) = (Random::new(7), Tally::default());
+    while all.kills < RANDOM_KILLS {
+        let workload = Workload::ALL[usize::from(random.below(2) == 1)];
+        let mut trial = Trial::new(workload);
+        for _ in 0..4 {
+            if trial.kill(&Kill::After(Duration::from_micros(random.below(200_000)))) {
+                break;
+            }
+        }
+        all.kills += trial.finish().kills;
+    }
+}
