@@ -96,7 +96,7 @@ struct Drive {
     /// The calls under way.
     group: AsCompleted,
     /// Which of the flow's runs they are.
-    flying: HashMap<RunId, (NodeId, Option<u64>)>,
+    flying: HashMap<RunId, (NodeId, Option<u64>, TaskFuture)>,
     window: usize,
     cancelled: bool,
 }
@@ -147,11 +147,17 @@ impl Drive {
                 None => return false,
                 Some(Step::Mapped { node, total }) => self.tell_size(node, total),
                 Some(Step::End { node, index, cause }) => self.end_unstarted(node, index, cause),
+                Some(Step::Cancel { node, index }) => {
+                    let meant = |(of, at, _): &&(NodeId, Option<u64>, TaskFuture)| {
+                        *of == node && (index.is_none() || *at == index)
+                    };
+                    self.flying.values().filter(meant).for_each(|(.., future)| future.cancel());
+                }
                 Some(Step::Run { node, index, arguments }) => {
                     let call = self.call(node, index, arguments);
                     self.report.lock().stages[node].running += 1;
                     let future = self.executor.submit(call);
-                    self.flying.insert(future.id(), (node, index));
+                    self.flying.insert(future.id(), (node, index, future.clone()));
                     self.group.add_new(future);
                 }
             }
@@ -204,7 +210,7 @@ impl Drive {
 
     /// Takes notice that a call has ended.
     fn settle(&mut self, future: &TaskFuture) {
-        let (Some((node, index)), Some(outcome)) =
+        let (Some((node, index, _)), Some(outcome)) =
             (self.flying.remove(&future.id()), future.outcome())
         else {
             return;
@@ -212,33 +218,24 @@ impl Drive {
         let state = future.state();
         let ended = match outcome {
             Outcome::Value(value) => Ended::Value(value),
-            Outcome::Failure(_) | Outcome::Ended(_) => Ended::Failed(Blame {
-                name: future.name().into(),
-                run: Some(future.id()),
-                what: state.to_string().into(),
-            }),
+            outcome if outcome.is_skip() => Ended::Skipped,
+            Outcome::Failure(_) | Outcome::Ended(_) => {
+                Ended::Failed(Blame::new(future.name(), Some(future.id()), &state))
+            }
         };
         {
             let mut report = self.report.lock();
             report.stages[node].running -= 1;
             report.ended(node, future.id(), future.name(), state);
         }
-        self.schedule.on_done(node, index, ended);
+        self.schedule.on_done(node, index, future.id(), ended);
     }
 
     /// Makes a run that never starts visible: it is submitted and has ended.
     fn end_unstarted(&mut self, node: NodeId, index: Option<u64>, cause: Cause) {
         let call = self.call(node, index, Value::nil());
         let (promise, future) = Promise::new(&call, &self.events);
-        let outcome = match cause {
-            Cause::Inputs(failure) => Outcome::Failure(failure),
-            Cause::Skipped(why) => End::new(EndKind::Skipped, &*why).into(),
-            Cause::NotRun(why) => End::new(EndKind::Cancelled, &*why).into(),
-            Cause::Upstream(blame) => {
-                let what = format!("it depends on {blame}");
-                End::new(EndKind::UpstreamFailed, what).into()
-            }
-        };
+        let outcome = cause.outcome();
         promise.finish(Report::new(outcome, Usage::default()));
         let mut report = self.report.lock();
         if index.is_none() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use sandmill_flow::{Blame, Cause, Conclusion, Ended, NodeId, Plan, Schedule, Step};
-use sandmill_wire::Value;
+use sandmill_wire::{RunId, Value};
 use support::plan;
 
 /// One task of a random flow: what it takes of earlier tasks.
@@ -97,6 +97,7 @@ fn drive(plan: &Arc<Plan>, choices: &[prop::sample::Index], fails: u64, window: 
         while flying.len() < window {
             match schedule.next_step() {
                 None => break,
+                Some(Step::Cancel { .. }) => panic!("nothing stops here"),
                 Some(Step::Mapped { node, total }) => {
                     assert!(sizes.insert(node, total).is_none(), "{node} was sized twice");
                 }
@@ -140,13 +141,13 @@ fn drive(plan: &Arc<Plan>, choices: &[prop::sample::Index], fails: u64, window: 
         let bad = fails >> ((key.0 as u64 * 7 + key.1.unwrap_or(0)) % 64) & 1 == 1;
         let ended = if bad {
             failed.insert(key);
-            Ended::Failed(Blame { name: "x".into(), run: None, what: "on purpose".into() })
+            Ended::Failed(Blame::unstarted("x", "Failed", "on purpose"))
         } else {
             completed.insert(key);
             Ended::Value(Value::encode(&[1, 2, 3]).unwrap())
         };
-        assert!(schedule.on_done(key.0, key.1, ended.clone()));
-        assert!(!schedule.on_done(key.0, key.1, ended), "it took the same end twice");
+        assert!(schedule.on_done(key.0, key.1, RunId::new(), ended.clone()));
+        assert!(!schedule.on_done(key.0, key.1, RunId::new(), ended), "it took the same end twice");
     }
     assert!(schedule.is_finished(), "it got stuck");
     // Every run came, once; and what failed has a reason.
@@ -192,7 +193,7 @@ fn a_million_runs_are_handed_out_one_by_one() {
     let list = vec![7_u8; usize::try_from(total).unwrap()];
     let numbers: Vec<u32> = list.into_iter().map(u32::from).collect();
     assert!(matches!(schedule.next_step(), Some(Step::Run { node: 0, index: None, .. })));
-    schedule.on_done(0, None, Ended::Value(Value::encode(&numbers).unwrap()));
+    schedule.on_done(0, None, RunId::new(), Ended::Value(Value::encode(&numbers).unwrap()));
     let (mut flying, mut order, mut runs) = (std::collections::VecDeque::new(), Vec::new(), 0_u64);
     loop {
         while flying.len() < 8
@@ -207,7 +208,7 @@ fn a_million_runs_are_handed_out_one_by_one() {
             }
         }
         let Some((node, index)) = flying.pop_front() else { break };
-        schedule.on_done(node, index, Ended::Value(Value::encode(&1).unwrap()));
+        schedule.on_done(node, index, RunId::new(), Ended::Value(Value::encode(&1).unwrap()));
         assert!(schedule.held() <= 16 && schedule.queued() <= 16);
     }
     assert_eq!(runs, 2 * total);
@@ -232,7 +233,7 @@ fn the_deepest_task_that_is_ready_goes_first() {
                 "{node}{}",
                 index.map(|index| format!("[{index}]")).unwrap_or_default()
             ));
-            schedule.on_done(node, index, Ended::Value(Value::encode(&1).unwrap()));
+            schedule.on_done(node, index, RunId::new(), Ended::Value(Value::encode(&1).unwrap()));
         }
     }
     assert_eq!(

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use sandmill_wire::{Failure, Value};
+use sandmill_wire::{Failure, RunId, Value};
 
 use super::blame::Blame;
 use super::inputs::{self, Inputs, Opening};
@@ -104,7 +104,8 @@ impl Schedule {
 
     /// Takes notice that a call which was handed out has ended. False when no such call is under
     /// way: it was not handed out, or has ended before.
-    pub fn on_done(&mut self, node: NodeId, index: Option<u64>, ended: Ended) -> bool {
+    pub fn on_done(&mut self, node: NodeId, index: Option<u64>, run: RunId, ended: Ended) -> bool {
+        let _ = run;
         let index = index.unwrap_or(0);
         let Some(Stage { phase: Phase::Open(open), .. }) = self.stages.get_mut(node) else {
             return false;
@@ -168,11 +169,7 @@ impl Schedule {
         let Opening { inputs, total } = match Inputs::open(&plan, node, &self.stages, in_order) {
             Ok(opening) => opening,
             Err(failure) => {
-                let blame = Blame {
-                    name: Arc::clone(&node.name),
-                    run: None,
-                    what: failure.to_string().into(),
-                };
+                let blame = Blame::unstarted(Arc::clone(&node.name), "Failed", failure.to_string());
                 self.fail(id, Arc::new(blame));
                 return Some(Step::End { node: id, index: None, cause: Cause::Inputs(failure) });
             }
@@ -223,7 +220,7 @@ impl Schedule {
                     Some(index) => format!("{}[{index}]", node.name).into(),
                     None => Arc::clone(&node.name),
                 };
-                let blame = Blame { name, run: None, what: failure.to_string().into() };
+                let blame = Blame::unstarted(name, "Failed", failure.to_string());
                 self.end(id, index, Err(Arc::new(blame)));
                 Step::End { node: id, index: shown, cause: Cause::Inputs(failure) }
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sandmill_wire::{Failure, Value};
+use sandmill_wire::{End, EndKind, Failure, Outcome, Value};
 
 use super::blame::Blame;
 use crate::plan::NodeId;
@@ -31,11 +31,20 @@ pub enum Step {
     End {
         /// The task.
         node: NodeId,
-        /// Position in the map; none for a task that is not mapped, or a mapped one that stands
-        /// for all its runs because how many they would be cannot be known.
+        /// Position in the map; none for a task that is not mapped. Without a position, a mapped
+        /// task's end stands for all its runs, because how many they would be cannot be known, or
+        /// for all that were not handed out and never will be.
         index: Option<u64>,
         /// Why.
         cause: Cause,
+    },
+    /// Cancel what is under way of this task: of one run of it, or of all. Each ends through
+    /// [`super::Schedule::on_done`] as ever.
+    Cancel {
+        /// The task.
+        node: NodeId,
+        /// Which run of it; none for all.
+        index: Option<u64>,
     },
 }
 
@@ -44,12 +53,29 @@ pub enum Step {
 pub enum Cause {
     /// Something that it depends on did not complete.
     Upstream(Arc<Blame>),
+    /// Its trigger does not hold, or what it cannot do without is not there: in words.
+    Unmet(Arc<str>),
     /// Its arguments could not be made of the results they come from.
     Inputs(Failure),
     /// It is skipped, for this reason.
     Skipped(Arc<str>),
     /// It is not started any more: too many others failed, or the flow stops.
     NotRun(Arc<str>),
+}
+
+impl Cause {
+    /// The outcome of a run that ended for this reason.
+    #[must_use]
+    pub fn outcome(self) -> Outcome {
+        let (kind, why) = match self {
+            Self::Inputs(failure) => return Outcome::Failure(failure),
+            Self::Upstream(blame) => (EndKind::UpstreamFailed, format!("it depends on {blame}")),
+            Self::Unmet(why) => (EndKind::UpstreamFailed, why.to_string()),
+            Self::Skipped(why) => (EndKind::Skipped, why.to_string()),
+            Self::NotRun(why) => (EndKind::Cancelled, why.to_string()),
+        };
+        End::new(kind, why).into()
+    }
 }
 
 /// How a call ended, as far as a schedule cares.
