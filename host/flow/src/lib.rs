@@ -45,5 +45,5 @@ pub use policy::{Amount, DEFAULT_HOOK_TIMEOUT, ErrorsMode, Hook, HookAction, Map
 pub use reference::{MAX_PATH_STEPS, Reference, Root};
 pub use runner::{FlowRunner, QUEUED_AT_LEAST, QUEUED_PER_SLOT};
 pub use schedule::{Blame, Cause, Conclusion, Ended, MAX_RESULT_BYTES, Schedule, Step};
-pub use script::{Act, Script, StageId, StageSpec, StageTarget};
+pub use script::{Act, Done, Script, StageId, StageSpec, StageTarget};
 pub use summary::{FailedRun, FlowReport, MAX_FAILED_LISTED, StageReport};

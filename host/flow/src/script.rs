@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use sandmill_core::{CallOptions, Component};
+use sandmill_core::{CallOptions, Component, State, TaskFuture};
 use sandmill_wire::{Outcome, RunId, Value};
 
-use crate::schedule::{Cause, Ended};
+use crate::schedule::{Blame, Cause, Ended};
 
 /// Number of a stage of a flow's run: the position of a task in a flow file, the number of a
 /// command in a flow component. The same in every run of the same flow.
@@ -83,6 +83,35 @@ pub enum Act {
     },
 }
 
+/// A call that has ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Done<'a> {
+    /// The run.
+    pub run: RunId,
+    /// Its name: `count[3]`.
+    pub name: &'a str,
+    /// Its final state.
+    pub state: &'a State,
+    /// How it ended.
+    pub outcome: &'a Outcome,
+}
+
+impl Done<'_> {
+    /// What a schedule cares for of it.
+    #[must_use]
+    pub fn ended(&self) -> Ended {
+        match self.outcome {
+            Outcome::Value(value) => Ended::Value(value.clone()),
+            skipped if skipped.is_skip() => Ended::Skipped,
+            Outcome::Failure(_) | Outcome::Ended(_) => Ended::Failed(Blame {
+                name: self.name.into(),
+                run: Some(self.run),
+                what: self.state.to_string().into(),
+            }),
+        }
+    }
+}
+
 /// Says what a flow does next. Called from the runner's thread only.
 pub trait Script: Send {
     /// The next act. `Pending`: nothing until a call ends, or until `context` is woken.
@@ -94,6 +123,24 @@ pub trait Script: Send {
 
     /// Takes notice that a call has ended.
     fn on_done(&mut self, stage: StageId, index: Option<u64>, run: RunId, ended: Ended);
+
+    /// The id that a run is to have, where the script says it: a new run is called with it
+    /// (`Call::as_run`). Flow components need ids that are known before their runs are called, and
+    /// are the same whenever the flow is taken up again. None: the runner makes one.
+    fn run_id(&self, _stage: StageId, _index: Option<u64>) -> Option<RunId> {
+        None
+    }
+
+    /// Takes notice that a run was handed to an executor: its future tells where it stands. Not
+    /// called for runs whose end is recorded already.
+    fn on_submitted(&mut self, _stage: StageId, _index: Option<u64>, _future: &TaskFuture) {}
+
+    /// Takes notice that a call has ended, with everything there is to know: what the runner
+    /// calls, for runs that have just ended and for recorded ones. By default it tells
+    /// [`Script::on_done`] what a schedule cares for.
+    fn on_outcome(&mut self, stage: StageId, index: Option<u64>, done: &Done<'_>) {
+        self.on_done(stage, index, done.run, done.ended());
+    }
 
     /// Has no further act from now on: the flow is cancelled, has timed out or is interrupted.
     fn stop(&mut self, why: &Outcome);
