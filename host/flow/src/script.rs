@@ -103,11 +103,9 @@ impl Done<'_> {
         match self.outcome {
             Outcome::Value(value) => Ended::Value(value.clone()),
             skipped if skipped.is_skip() => Ended::Skipped,
-            Outcome::Failure(_) | Outcome::Ended(_) => Ended::Failed(Blame {
-                name: self.name.into(),
-                run: Some(self.run),
-                what: self.state.to_string().into(),
-            }),
+            Outcome::Failure(_) | Outcome::Ended(_) => {
+                Ended::Failed(Blame::new(self.name, Some(self.run), self.state))
+            }
         }
     }
 }
