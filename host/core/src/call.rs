@@ -69,6 +69,7 @@ impl Call {
 
     /// The same call as a run that has its id already and was tried so many times before.
     #[must_use]
+    #[expect(clippy::wrong_self_convention, reason = "`as` in the sense of `in the role of`")]
     pub const fn as_run(mut self, id: RunId, attempts_made: u32) -> Self {
         self.run = Some(id);
         self.attempts_made = attempts_made;

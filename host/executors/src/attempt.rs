@@ -1,33 +1,246 @@
-//! One attempt at a call that a slot has taken: what the executors of this crate share.
+//! A run on its way through an executor, and one attempt after another at its call: what the
+//! executors of this crate share. Where a run waits between two attempts is theirs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sandmill_core::future::Promise;
-use sandmill_core::{Attempt, Call, Invoker, Report};
-use sandmill_wire::{End, EndKind};
+use sandmill_core::units::format_duration;
+use sandmill_core::{
+    Attempt, AttemptEnd, Call, CallOptions, CancelToken, EventKind, Invoker, MAX_RETRIES, Report,
+    Timestamp,
+};
+use sandmill_wire::{End, EndKind, Outcome};
 
-/// The number of the only attempt: a run that failed is not tried again.
-const FIRST: u32 = 1;
+/// A run that an executor has accepted, with what is to be known for its next attempt.
+pub(crate) struct Job {
+    /// Counts the attempts that were made, and has the limits that the next one gets.
+    call: Call,
+    promise: Promise,
+    /// Why the last attempt failed.
+    cause: Option<Arc<str>>,
+    /// The last attempt, where it ran out of memory and the next one asks for more.
+    out_of_memory: Option<Box<Report>>,
+}
 
-/// Runs `call` on this thread and ends its run, unless the run was cancelled while it waited.
-pub(crate) fn run(invoker: &dyn Invoker, call: &Call, promise: Promise) {
-    if let Some(why) = &call.refusal {
-        promise.finish(Report::unstarted(End::new(EndKind::Refused, &**why)));
-        return;
+/// A run that is tried again.
+pub(crate) struct Delayed {
+    pub(crate) job: Job,
+    pub(crate) due: Instant,
+}
+
+impl Job {
+    pub(crate) const fn new(call: Call, promise: Promise) -> Self {
+        Self { call, promise, cause: None, out_of_memory: None }
     }
-    if !promise.start() {
-        return;
+
+    /// What tells the run to stop.
+    pub(crate) fn token(&self) -> &CancelToken {
+        self.promise.cancel_token()
     }
-    let attempt = Attempt {
-        run: promise.run(),
-        number: FIRST,
-        call,
-        cancel: promise.cancel_token(),
-        events: promise.events(),
-    };
-    // An invoker does not panic; one that does must not take the slot with it.
-    let report = catch_unwind(AssertUnwindSafe(|| invoker.invoke(attempt))).unwrap_or_else(|_| {
-        Report::unstarted(End::new(EndKind::HostError, "the invoker panicked"))
-    });
-    promise.finish(report);
+
+    /// Until when the run may wait for a slot, if it does since then; none when for ever.
+    pub(crate) fn expires(&self, since: impl FnOnce() -> Instant) -> Option<Instant> {
+        let options = &self.call.options;
+        let patience = options.queue_timeout.and_then(|timeout| since().checked_add(timeout));
+        match (patience, options.deadline) {
+            (Some(patience), Some(deadline)) => Some(patience.min(deadline)),
+            (patience, deadline) => patience.or(deadline),
+        }
+    }
+
+    /// Ends a run that waited for a slot for too long.
+    pub(crate) fn expire(self) {
+        let waited = match self.call.options.queue_timeout {
+            Some(timeout) if !self.is_late() => {
+                format!("it waited {} for a slot", format_duration(timeout))
+            }
+            _ => self.late_words(),
+        };
+        self.time_out(waited);
+    }
+
+    /// Ends a run that waits as cancelled.
+    pub(crate) fn cancel(self) {
+        self.promise.cancel();
+    }
+
+    fn is_late(&self) -> bool {
+        self.call.options.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    fn late_words(&self) -> String {
+        let what = if self.cause.is_some() { "was tried again" } else { "started" };
+        format!("the run's deadline passed before it {what}")
+    }
+
+    fn time_out(self, mut message: String) {
+        if let Some(cause) = &self.cause {
+            let made = self.call.attempts_made;
+            message = format!("{message}; attempt {made} ended with {cause}");
+        }
+        self.promise.finish(Report::unstarted(End::new(EndKind::TimedOut, message)));
+    }
+
+    /// Makes attempts on this thread until the run has ended, or has to wait for the next one.
+    pub(crate) fn run(mut self, invoker: &dyn Invoker) -> Option<Delayed> {
+        if let Some(why) = &self.call.refusal {
+            let end = End::new(EndKind::Refused, &**why);
+            self.promise.finish(Report::unstarted(end));
+            return None;
+        }
+        loop {
+            if self.is_late() && !self.token().is_cancelled() {
+                let words = self.late_words();
+                self.time_out(words);
+                return None;
+            }
+            if !self.promise.start() {
+                return None;
+            }
+            let (report, tried) = self.attempt(invoker);
+            let Some(tried) = tried else {
+                self.promise.finish(report);
+                return None;
+            };
+            match self.retry(invoker, report, tried) {
+                Ok(delay) if delay.is_zero() => {}
+                Ok(delay) => {
+                    let due = Instant::now() + delay;
+                    return Some(Delayed { job: self, due });
+                }
+                Err(report) => {
+                    self.promise.finish(report);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// One attempt, and when it was; nothing of that for a value that was there already.
+    fn attempt(&self, invoker: &dyn Invoker) -> (Report, Option<Tried>) {
+        let clock = self.promise.events().clock();
+        let started = clock.now();
+        let attempt = Attempt {
+            run: self.promise.run(),
+            number: self.number(),
+            call: &self.call,
+            cancel: self.promise.cancel_token(),
+            events: self.promise.events(),
+        };
+        // An invoker does not panic; one that does must not take the slot with it.
+        let report =
+            catch_unwind(AssertUnwindSafe(|| invoker.invoke(attempt))).unwrap_or_else(|_| {
+                Report::unstarted(End::new(EndKind::HostError, "the invoker panicked"))
+            });
+        let tried = Tried { started, ended: clock.now() };
+        let was_there = report.cached_from.is_some();
+        (report, (!was_there).then_some(tried))
+    }
+
+    /// The attempt under way, or the next one.
+    const fn number(&self) -> u32 {
+        self.call.attempts_made.saturating_add(1)
+    }
+
+    /// Tells how the attempt ended, and decides what comes of it: how long to wait for the next
+    /// one, or the report with which the run ends.
+    fn retry(
+        &mut self,
+        invoker: &dyn Invoker,
+        report: Report,
+        tried: Tried,
+    ) -> Result<Duration, Report> {
+        let number = self.number();
+        let options = Arc::clone(&self.call.options);
+        let shortage = self.out_of_memory.take();
+        let delay = self.delay_after(&options, &report.outcome);
+        if let Some(delay) = delay {
+            let cause = words_of(&report.outcome);
+            let of = options.retries.retries.min(MAX_RETRIES) + 1;
+            let when = match delay {
+                Duration::ZERO => "at once".to_owned(),
+                delay => format!("in {}", format_duration(delay)),
+            };
+            let message = format!("{cause}; attempt {} of {of} {when}", number.saturating_add(1));
+            if self.promise.await_retry(message, || tried.end(number, &report, Some(delay))) {
+                self.call.attempts_made = number;
+                self.cause = Some(cause);
+                self.give_memory(invoker, report);
+                return Ok(delay);
+            }
+        }
+        let events = self.promise.events();
+        events.emit(self.promise.run(), || EventKind::Attempt(tried.end(number, &report, None)));
+        // Nobody can give what was asked for: then the run ends as it did with what it had.
+        Err(match shortage {
+            Some(shortage) if is_end(&report.outcome, EndKind::Refused) => *shortage,
+            _ => report,
+        })
+    }
+
+    /// How long to wait before the next attempt; none when there is none.
+    fn delay_after(&self, options: &CallOptions, outcome: &Outcome) -> Option<Duration> {
+        let number = self.number();
+        if !options.retries.retries_after(number, outcome) || self.token().is_cancelled() {
+            return None;
+        }
+        let delay = options.retries.delay_after(self.promise.run(), number);
+        let due = Instant::now() + delay;
+        options.deadline.is_none_or(|deadline| due < deadline).then_some(delay)
+    }
+
+    /// Gives the next attempt more memory, where the last one ran out of it.
+    fn give_memory(&mut self, invoker: &dyn Invoker, report: Report) {
+        let options = &self.call.options;
+        let mut limits = options.retries.limits_after(&options.limits, &report.outcome);
+        limits.memory = limits.memory.min(invoker.max_memory());
+        if limits.memory > options.limits.memory {
+            self.call.options = Arc::new(CallOptions { limits, ..(**options).clone() });
+            self.out_of_memory = Some(Box::new(report));
+        }
+    }
+}
+
+/// When an attempt was made.
+struct Tried {
+    started: Timestamp,
+    ended: Timestamp,
+}
+
+impl Tried {
+    fn end(&self, number: u32, report: &Report, delay: Option<Duration>) -> AttemptEnd {
+        let retry_at = delay.map(|delay| {
+            let delay = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
+            Timestamp::from_micros(self.ended.as_micros().saturating_add(delay))
+        });
+        let message: Option<Arc<str>> = match &report.outcome {
+            Outcome::Value(_) => None,
+            Outcome::Failure(failure) => Some(failure.to_string().into()),
+            Outcome::Ended(end) => Some(end.message.as_str().into()),
+        };
+        AttemptEnd {
+            number,
+            started: self.started,
+            ended: self.ended,
+            outcome: report.outcome.name().to_owned(),
+            message,
+            usage: report.usage,
+            retry_at,
+        }
+    }
+}
+
+/// How an attempt ended, for a person who does not see its kind beside it.
+fn words_of(outcome: &Outcome) -> Arc<str> {
+    match outcome {
+        Outcome::Value(_) => "a value".into(),
+        Outcome::Failure(failure) => failure.to_string().into(),
+        Outcome::Ended(end) => end.to_string().into(),
+    }
+}
+
+fn is_end(outcome: &Outcome, kind: EndKind) -> bool {
+    matches!(outcome, Outcome::Ended(end) if end.kind == kind)
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -13,12 +14,12 @@ use sandmill_core::{
     StartContext, StartError, TaskFuture,
 };
 
-use crate::attempt;
+use crate::attempt::{Delayed, Job};
 
 const NOT_STARTED: &str = "the inline executor is not started";
 
-/// Runs each call on the thread that submits it, before `submit` returns. Threads that submit at
-/// the same time take turns.
+/// Runs each call on the thread that submits it, before `submit` returns: with all its attempts,
+/// and the waits between them. Threads that submit at the same time take turns.
 pub struct InlineExecutor {
     id: ExecutorId,
     inner: Arc<Inner>,
@@ -63,14 +64,29 @@ impl Inner {
         Some((events, Accepted(self)))
     }
 
-    fn run(&self, call: &Call, promise: Promise) {
-        let turn = self.turn.lock();
-        *self.current.lock() = Some(promise.cancel_token().clone());
+    fn run(&self, job: Job) {
+        let turn = match job.expires(Instant::now) {
+            None => self.turn.lock(),
+            Some(expiry) => match self.turn.try_lock_until(expiry) {
+                Some(turn) => turn,
+                None => return job.expire(),
+            },
+        };
+        *self.current.lock() = Some(job.token().clone());
         // An abort that came while this run waited for its turn found no token to use.
         if self.aborted.load(Ordering::SeqCst) {
-            promise.cancel_token().cancel();
+            job.token().cancel();
         }
-        attempt::run(&*self.invoker, call, promise);
+        // A run keeps its turn while it waits to be tried again, so that runs end in order.
+        let mut next = Some(job);
+        while let Some(job) = next.take() {
+            let Some(Delayed { job, due }) = job.run(&*self.invoker) else { break };
+            if job.token().wait_until(due) {
+                job.cancel();
+            } else {
+                next = Some(job);
+            }
+        }
         *self.current.lock() = None;
         drop(turn);
     }
@@ -91,7 +107,7 @@ impl Inner {
         match feed.pull() {
             Pull::Run(call, promise) => match self.accept() {
                 Some((_, _accepted)) => {
-                    self.run(&call, promise);
+                    self.run(Job::new(call, promise));
                     true
                 }
                 None => {
@@ -145,7 +161,7 @@ impl Executor for InlineExecutor {
             return Promise::refused(&call, &Events::default(), NOT_STARTED);
         };
         let (promise, future) = Promise::new(&call, &events);
-        self.inner.run(&call, promise);
+        self.inner.run(Job::new(call, promise));
         future
     }
 

@@ -1,5 +1,6 @@
 //! The executors of one process: `inline` runs calls on the caller's thread, `pool` in slots of
-//! its own. Both know nothing of Wasm: an invoker performs the attempts.
+//! its own. Both know nothing of Wasm: an invoker performs the attempts. Both try a run again as its
+//! call says, and hold it to its deadline.
 #![forbid(unsafe_code)]
 
 mod attempt;
@@ -7,4 +8,4 @@ mod inline;
 mod pool;
 
 pub use inline::InlineExecutor;
-pub use pool::{DEFAULT_QUEUE, MAX_SLOTS, PoolConfig, PoolExecutor};
+pub use pool::{DEFAULT_QUEUE, MAX_DELAYED, MAX_SLOTS, PoolConfig, PoolExecutor};

@@ -53,7 +53,7 @@ impl Invoker for Script {
     }
 
     fn prepare(&self, _: &Component) -> Result<Arc<ComponentInfo>, End> {
-        Ok(Arc::new(ComponentInfo { tasks: Vec::new(), imports: Vec::new() }))
+        Ok(Arc::new(ComponentInfo { tasks: Vec::new(), imports: Vec::new(), flows: Vec::new() }))
     }
 }
 

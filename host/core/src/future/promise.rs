@@ -7,7 +7,7 @@ use sandmill_wire::{End, EndKind, RunId};
 use super::TaskFuture;
 use super::feed::MapFeed;
 use super::shared::Shared;
-use crate::{Call, CancelToken, EventKind, Events, Report, Submitted};
+use crate::{AttemptEnd, Call, CancelToken, EventKind, Events, Report, Submitted};
 
 /// The executor's end of a run. An executor that drops it without ending the run has a fault; the
 /// run then ends as `host-error`, so that nobody waits for ever.
@@ -119,12 +119,17 @@ impl Promise {
         self.shared.start()
     }
 
-    /// Says that the attempt under way has ended and the run will be tried again; `cause` tells a
-    /// person why, and when. The next attempt begins with [`Promise::start`]. False when the run
-    /// was asked to stop meanwhile: then it is not tried again, and has to be ended.
+    /// Says that the attempt under way has ended so, and that the run will be tried again; `cause`
+    /// tells a person why, and when. The next attempt begins with [`Promise::start`]. False, and
+    /// nobody is told, when the run was asked to stop meanwhile: then it is not tried again, and
+    /// has to be ended.
     #[must_use]
-    pub fn await_retry(&self, cause: impl Into<Arc<str>>) -> bool {
-        self.shared.await_retry(cause.into())
+    pub fn await_retry(
+        &self,
+        cause: impl Into<Arc<str>>,
+        ended: impl FnOnce() -> AttemptEnd,
+    ) -> bool {
+        self.shared.await_retry(cause.into(), ended)
     }
 
     /// Says how the run ended. Only the first word counts.

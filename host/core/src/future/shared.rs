@@ -11,7 +11,8 @@ use sandmill_wire::{End, EndKind, RunId};
 use super::callbacks::{self, Callback};
 use super::completions::Sink;
 use crate::{
-    CancelToken, EventKind, Events, LogLevel, LogLine, LogSource, Report, State, StateType,
+    AttemptEnd, CancelToken, EventKind, Events, LogLevel, LogLine, LogSource, Report, State,
+    StateType,
 };
 
 pub(super) struct Shared {
@@ -108,13 +109,14 @@ impl Shared {
         true
     }
 
-    /// Takes a running run to where it waits for its next attempt. False when it must not come to
-    /// that: it was asked to stop, or has ended.
-    pub(super) fn await_retry(&self, cause: Arc<str>) -> bool {
+    /// Takes a running run to where it waits for its next attempt, after word of the one that
+    /// ended. False, and nothing is told, when it must not come to that: it was asked to stop.
+    pub(super) fn await_retry(&self, cause: Arc<str>, ended: impl FnOnce() -> AttemptEnd) -> bool {
         let mut cell = self.cell.lock();
         if cell.state.kind != StateType::Running || self.cancel.is_cancelled() {
             return false;
         }
+        self.events.emit(self.id, || EventKind::Attempt(ended()));
         self.enter(&mut cell, State::awaiting_retry(self.events.clock().now(), cause));
         true
     }

@@ -13,8 +13,8 @@ use sandmill_wire::{End, EndKind, Failure, Outcome, Value};
 
 use super::*;
 use crate::{
-    Call, CallOptions, Clock, Component, Event, EventKind, Events, LogSource, MapOptions, Report,
-    StateType, Usage,
+    AttemptEnd, Call, CallOptions, Clock, Component, Event, EventKind, Events, LogSource,
+    MapOptions, Report, StateType, Timestamp, Usage,
 };
 
 const LONG: Duration = Duration::from_secs(20);
@@ -365,21 +365,31 @@ fn fail_fast_cancels_the_others() {
     assert_eq!(list.len(), 2);
 }
 
+fn attempt_end() -> AttemptEnd {
+    let at = Timestamp::from_micros(1);
+    let (outcome, message) = ("failure".to_owned(), Some("no luck".into()));
+    let usage = Usage::default();
+    AttemptEnd { number: 1, started: at, ended: at, outcome, message, usage, retry_at: Some(at) }
+}
+
 #[test]
 fn a_run_that_awaits_its_retry_is_told_of_counted_and_tried_again() {
     let events = Events::new(Clock::system());
     let names = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&names);
     events.observe(Arc::new(move |event: &Event| {
-        if let EventKind::State(state) = &event.kind {
-            sink.lock().push((state.name.to_string(), state.kind));
+        match &event.kind {
+            EventKind::State(state) => sink.lock().push((state.name.to_string(), state.kind)),
+            // What ended is told before where that leads to.
+            EventKind::Attempt(end) => assert_eq!((end.number, sink.lock().len()), (1, 2)),
+            _ => {}
         }
     }));
     let (promise, future) = Promise::new(&call(), &events);
-    assert!(!promise.await_retry("it has not run"));
+    assert!(!promise.await_retry("it has not run", attempt_end));
     assert_eq!(future.attempts(), 0);
     assert!(promise.start());
-    assert!(promise.await_retry("no luck; attempt 2 of 2 in 1s"));
+    assert!(promise.await_retry("no luck; attempt 2 of 2 in 1s", attempt_end));
     assert_eq!((future.attempts(), future.outcome(), future.is_done()), (1, None, false));
     assert!(future.state().message.unwrap().contains("no luck"));
     assert!(promise.start());
@@ -398,12 +408,12 @@ fn a_run_that_awaits_its_retry_is_told_of_counted_and_tried_again() {
 #[test]
 fn a_cancel_ends_a_run_that_awaits_its_retry_and_says_how_often_it_was_tried() {
     let (promise, future) = run();
-    assert!(promise.start() && promise.await_retry("no luck"));
+    assert!(promise.start() && promise.await_retry("no luck", attempt_end));
     future.cancel();
     let error = future.result(Some(LONG)).unwrap_err();
     assert_eq!(error.end_kind(), Some(EndKind::Cancelled));
     assert!(error.to_string().contains("after 1 attempt"), "{error}");
-    assert!(!promise.start() && !promise.await_retry("too late"));
+    assert!(!promise.start() && !promise.await_retry("too late", attempt_end));
     assert_eq!(future.attempts(), 1);
 
     // One that was tried by an earlier process, and waits for a slot.
@@ -419,7 +429,7 @@ fn a_cancel_ends_a_run_that_awaits_its_retry_and_says_how_often_it_was_tried() {
     let (promise, future) = run();
     assert!(promise.start());
     future.cancel();
-    assert!(!promise.await_retry("no luck"));
+    assert!(!promise.await_retry("no luck", attempt_end));
     promise.finish(failure());
     assert_eq!(future.state().name, "Failed");
 }

@@ -8,6 +8,10 @@ pub const DEFAULT_QUEUE: usize = 65_536;
 /// Slots that a pool may have.
 pub const MAX_SLOTS: usize = 1_024;
 
+/// Runs that may await a retry at a time, about 1 KiB each. While there are so many, no new runs are
+/// started, and none of the calls of maps taken: there may be as many more as there are slots.
+pub const MAX_DELAYED: usize = 100_000;
+
 /// How large a pool is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -14,15 +14,16 @@ use sandmill_core::{
 };
 use sandmill_wire::{End, EndKind};
 
-use super::config::{MAX_SLOTS, PoolConfig};
+use super::config::{MAX_DELAYED, MAX_SLOTS, PoolConfig};
 use super::queue::{Queue, Rejected};
-use super::slots;
+use super::{slots, timer};
 
 const NOT_STARTED: &str = "the pool is not started";
 
 /// Runs calls in slots of its own, each a thread of this process with an instance of its own a run
 /// (the place of Prefect's `LocalDaskExecutor(scheduler="threads")`). Calls start as soon as a
-/// slot is free, and each runs once.
+/// slot is free, and each runs once for each of its attempts. A run that is tried again later gives
+/// its slot back until then.
 pub struct PoolExecutor {
     id: ExecutorId,
     invoker: Arc<dyn Invoker>,
@@ -86,8 +87,14 @@ impl Executor for PoolExecutor {
             Err(StartError::AlreadyStarted(self.id.clone()))
         } else {
             let slots = self.config.slots;
-            let queue = Arc::new(Queue::new(self.config.queue, slots, context.events));
-            match slots::spawn(slots, &queue, &self.invoker) {
+            let capacity = self.config.queue;
+            let queue = Arc::new(Queue::new(capacity, slots, MAX_DELAYED, context.events));
+            let threads = timer::spawn(&queue).and_then(|timer| {
+                let mut threads = slots::spawn(slots, &queue, &self.invoker)?;
+                threads.push(timer);
+                Ok(threads)
+            });
+            match threads {
                 Ok(threads) => {
                     *open = Some(Arc::new(Open { queue, threads: Mutex::new(threads) }));
                     Ok(())

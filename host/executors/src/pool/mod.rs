@@ -4,6 +4,8 @@ mod config;
 mod executor;
 mod queue;
 mod slots;
+mod timer;
+mod waiting;
 
-pub use config::{DEFAULT_QUEUE, MAX_SLOTS, PoolConfig};
+pub use config::{DEFAULT_QUEUE, MAX_DELAYED, MAX_SLOTS, PoolConfig};
 pub use executor::PoolExecutor;

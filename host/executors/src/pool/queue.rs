@@ -1,69 +1,110 @@
-//! What waits for a slot: submitted calls, and maps whose calls are taken one by one.
+//! What waits for a slot: runs that are tried again, submitted calls, and maps whose calls are taken
+//! one by one. This is what the threads of a pool share; the runs themselves are in `waiting`.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use sandmill_core::future::{MapFeed, Promise, Pull};
 use sandmill_core::{Call, CancelToken, Events};
 use smallvec::SmallVec;
 
+use super::timer::{Alarm, Next};
+use super::waiting::Waiting;
+use crate::attempt::{Delayed, Job};
+
 /// How long a slot sleeps when another is taking a call from a slow source, before it looks again.
-const BUSY_SLEEP: std::time::Duration = std::time::Duration::from_millis(5);
+const BUSY_SLEEP: Duration = Duration::from_millis(5);
+
+/// Least time between two looks for runs that were cancelled while they await their retry, for
+/// each look goes through all of them. Their futures have ended by then.
+const SWEEP_PAUSE: Duration = Duration::from_millis(5);
 
 const CLOSING: &str = "the pool is shutting down";
 
-/// The queue of one open pool. A call that was submitted goes before the calls of maps; maps take
-/// turns.
+/// The queue of one open pool. What is to be tried again goes before calls that were submitted,
+/// and these before the calls of maps; maps take turns.
 pub(super) struct Queue {
     pub(super) events: Events,
     capacity: usize,
+    slots: usize,
     inner: Mutex<Inner>,
     /// There is something to look at for a slot.
     work: Condvar,
     /// A run has ended.
     ended: Condvar,
+    /// There is something to look at for the timer.
+    alarm: Arc<Alarm>,
+    /// The alarm as a waker for cancel tokens.
+    on_cancel: Waker,
 }
 
 struct Inner {
-    calls: VecDeque<(Call, Promise)>,
+    waiting: Waiting,
     feeds: VecDeque<Arc<MapFeed>>,
     /// Counts the changes that may let a slot find work in a feed that had none: a slot that
     /// looked in vain sleeps only if nothing changed since.
     changes: u64,
     stopping: bool,
-    /// What each slot runs.
+    /// What each slot runs. One more than there are slots: the last is the timer's, while it ends
+    /// runs.
     running: Vec<Option<CancelToken>>,
     room_wakers: Vec<Waker>,
     drain_wakers: Vec<Waker>,
+    /// Until when the timer sleeps; none when for ever.
+    timer_wakes: Option<Instant>,
+    /// When the timer last looked for runs that were cancelled.
+    swept: Option<Instant>,
 }
 
 impl Inner {
     /// Whether nothing waits, and nothing runs but in this slot.
     fn is_idle(&self, but: Option<usize>) -> bool {
         let mut running = self.running.iter().enumerate();
-        self.calls.is_empty() && running.all(|(slot, run)| run.is_none() || Some(slot) == but)
+        self.waiting.is_empty() && running.all(|(slot, run)| run.is_none() || Some(slot) == but)
+    }
+
+    /// Whether a slot has nothing to wait for any more.
+    fn is_over(&self) -> bool {
+        self.stopping && self.waiting.is_empty()
     }
 }
 
 impl Queue {
-    pub(super) fn new(capacity: usize, slots: usize, events: Events) -> Self {
+    pub(super) fn new(capacity: usize, slots: usize, max_delayed: usize, events: Events) -> Self {
+        let alarm = Arc::new(Alarm::default());
         Self {
             events,
             capacity: capacity.max(1),
+            slots,
             inner: Mutex::new(Inner {
-                calls: VecDeque::new(),
+                waiting: Waiting::new(max_delayed),
                 feeds: VecDeque::new(),
                 changes: 0,
                 stopping: false,
-                running: vec![None; slots],
+                running: vec![None; slots + 1],
                 room_wakers: Vec::new(),
                 drain_wakers: Vec::new(),
+                timer_wakes: None,
+                swept: None,
             }),
             work: Condvar::new(),
             ended: Condvar::new(),
+            on_cancel: Waker::from(Arc::clone(&alarm)),
+            alarm,
         }
+    }
+
+    pub(super) fn alarm(&self) -> &Alarm {
+        &self.alarm
+    }
+
+    /// The number by which the timer is known among the slots.
+    pub(super) const fn timer_slot(&self) -> usize {
+        self.slots
     }
 
     /// Puts a call at the end; gives it back when there is no room or the pool is closing.
@@ -72,17 +113,91 @@ impl Queue {
         if inner.stopping {
             return Err(Rejected { promise, why: CLOSING.to_owned() });
         }
-        if inner.calls.len() >= self.capacity {
+        if inner.waiting.calls() >= self.capacity {
             let why = format!(
                 "the queue is full: {} calls wait; use `map`, wait for room, or raise `queue`",
                 self.capacity
             );
             return Err(Rejected { promise, why });
         }
-        inner.calls.push_back((call, promise));
+        inner.waiting.submit(Job::new(call, promise));
+        self.set_timer(&mut inner);
         drop(inner);
         self.work.notify_one();
         Ok(())
+    }
+
+    /// Has a run wait until it is tried again.
+    pub(super) fn delay(&self, delayed: Delayed) {
+        let mut inner = self.inner.lock();
+        // Under the lock: an abort either finds the run among those that wait, or is seen here.
+        let mut context = Context::from_waker(&self.on_cancel);
+        if delayed.job.token().poll_cancelled(&mut context).is_ready() {
+            drop(inner);
+            delayed.job.cancel();
+            return;
+        }
+        inner.waiting.delay(delayed);
+        self.set_timer(&mut inner);
+    }
+
+    /// Has the timer wake sooner, where something happens sooner.
+    fn set_timer(&self, inner: &mut Inner) {
+        if let Some(next) = inner.waiting.next_moment()
+            && inner.timer_wakes.is_none_or(|wakes| next < wakes)
+        {
+            inner.timer_wakes = Some(next);
+            self.alarm.ring();
+        }
+    }
+
+    /// What the timer does when its time has come: what is due is queued, what has waited for too
+    /// long or was cancelled is ended.
+    pub(super) fn tick(&self) -> Next {
+        let mut inner = self.inner.lock();
+        let timer = self.timer_slot();
+        if inner.stopping && inner.is_idle(Some(timer)) {
+            return Next::End;
+        }
+        let now = Instant::now();
+        let sweep = inner.swept.map_or(now, |swept| swept + SWEEP_PAUSE);
+        let mut cancelled = Vec::new();
+        if sweep <= now && self.alarm.take_cancelled() {
+            inner.swept = Some(now);
+            cancelled = inner.waiting.take_cancelled();
+        }
+        let ticked = inner.waiting.tick(now);
+        let next = inner.waiting.next_moment();
+        let swept_next = self.alarm.is_cancelled().then_some(sweep.max(now));
+        let next = next.into_iter().chain(swept_next).min();
+        inner.timer_wakes = next;
+        if cancelled.is_empty() && ticked.expired.is_empty() {
+            drop(inner);
+            for _ in 0..ticked.due.min(self.slots) {
+                self.work.notify_one();
+            }
+            return Next::Wait(next);
+        }
+        // Counted as running until they have ended, so that the pool does not close before.
+        inner.running[timer] = Some(CancelToken::new());
+        let wakers = std::mem::take(&mut inner.room_wakers);
+        self.changed(inner);
+        // The end of a run may run what users bring along: one that panics harms no other.
+        let guarded = |end: &mut dyn FnMut()| drop(catch_unwind(AssertUnwindSafe(end)));
+        for job in cancelled {
+            let mut job = Some(job);
+            guarded(&mut || job.take().into_iter().for_each(Job::cancel));
+        }
+        for job in ticked.expired {
+            let mut job = Some(job);
+            guarded(&mut || job.take().into_iter().for_each(Job::expire));
+        }
+        for waker in wakers {
+            let mut waker = Some(waker);
+            guarded(&mut || waker.take().into_iter().for_each(Waker::wake));
+        }
+        self.ended(timer);
+        Next::Wait(next)
     }
 
     /// Adds a map.
@@ -108,26 +223,32 @@ impl Queue {
         self.work.notify_all();
     }
 
-    /// The next call for a slot; blocks until there is one. `None` when the pool closes.
-    pub(super) fn take(&self, slot: usize) -> Option<(Call, Promise)> {
+    /// The next run for a slot; blocks until there is one. `None` when the pool closes.
+    pub(super) fn take(&self, slot: usize) -> Option<Job> {
         let mut inner = self.inner.lock();
         loop {
-            if let Some((call, promise)) = inner.calls.pop_front() {
-                inner.running[slot] = Some(promise.cancel_token().clone());
+            let held_back = inner.waiting.holds_back();
+            if let Some(job) = inner.waiting.next() {
+                inner.running[slot] = Some(job.token().clone());
                 // All of them: whoever was woken may not want the room any more.
                 let wakers = std::mem::take(&mut inner.room_wakers);
-                drop(inner);
+                if held_back && !inner.waiting.holds_back() {
+                    self.changed(inner);
+                } else {
+                    drop(inner);
+                }
                 wakers.into_iter().for_each(Waker::wake);
-                return Some((call, promise));
+                return Some(job);
             }
-            if inner.stopping {
+            if inner.is_over() {
                 return None;
             }
             let changes = inner.changes;
             let mut busy = false;
             // A snapshot: other slots turn the feeds too, and each should be looked at once.
-            let feeds: SmallVec<[Arc<MapFeed>; 4]> = inner.feeds.iter().cloned().collect();
-            if !inner.feeds.is_empty() {
+            let feeds: SmallVec<[Arc<MapFeed>; 4]> =
+                inner.feeds.iter().filter(|_| !held_back).cloned().collect();
+            if !feeds.is_empty() {
                 inner.feeds.rotate_left(1);
             }
             for feed in feeds {
@@ -140,21 +261,21 @@ impl Queue {
                         // The pool closed while the source took its time.
                         drop(inner);
                         promise.cancel();
-                        return None;
+                        inner = self.inner.lock();
                     }
                     Pull::Run(call, promise) => {
                         inner.running[slot] = Some(promise.cancel_token().clone());
-                        return Some((call, promise));
+                        return Some(Job::new(call, promise));
                     }
                     Pull::Finished => inner.feeds.retain(|other| !Arc::ptr_eq(other, &feed)),
                     Pull::Full => {}
                     Pull::Busy => busy = true,
                 }
-                if !inner.calls.is_empty() || inner.stopping {
+                if inner.waiting.has_next() || inner.stopping {
                     break;
                 }
             }
-            if inner.changes == changes && inner.calls.is_empty() && !inner.stopping {
+            if inner.changes == changes && !inner.waiting.has_next() && !inner.is_over() {
                 if busy {
                     self.work.wait_for(&mut inner, BUSY_SLEEP);
                 } else {
@@ -172,6 +293,7 @@ impl Queue {
             let wakers = std::mem::take(&mut inner.drain_wakers);
             drop(inner);
             self.ended.notify_all();
+            self.alarm.ring();
             wakers.into_iter().for_each(Waker::wake);
         }
     }
@@ -183,6 +305,7 @@ impl Queue {
         let feeds = std::mem::take(&mut inner.feeds);
         let wakers = std::mem::take(&mut inner.room_wakers);
         self.changed(inner);
+        self.alarm.ring();
         feeds.iter().for_each(|feed| feed.close());
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -190,12 +313,13 @@ impl Queue {
     /// Cancels what waits and what runs.
     pub(super) fn cancel_all(&self) {
         let mut inner = self.inner.lock();
-        let waiting = std::mem::take(&mut inner.calls);
+        let waiting = inner.waiting.take_all();
         inner.running.iter().flatten().for_each(|token| {
             token.cancel();
         });
-        drop(inner);
-        waiting.into_iter().for_each(|(_, promise)| promise.cancel());
+        self.changed(inner);
+        waiting.into_iter().for_each(Job::cancel);
+        self.alarm.ring();
     }
 
     /// Blocks until nothing waits and nothing runs, but in the slot `but`, which asks.
@@ -219,7 +343,7 @@ impl Queue {
     /// Ready when a call that is pushed now finds room, or would be turned away for good.
     pub(super) fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.inner.lock();
-        if inner.stopping || inner.calls.len() < self.capacity {
+        if inner.stopping || inner.waiting.calls() < self.capacity {
             return Poll::Ready(());
         }
         push_once(&mut inner.room_wakers, context.waker());

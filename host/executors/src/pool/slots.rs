@@ -8,7 +8,6 @@ use std::thread::JoinHandle;
 use sandmill_core::Invoker;
 
 use super::queue::Queue;
-use crate::attempt;
 
 /// Starts one thread a slot; when one cannot be had, those that were are stopped again.
 pub(super) fn spawn(
@@ -43,14 +42,21 @@ pub(super) fn this_slot(queue: &Queue) -> Option<usize> {
     SELF.get().and_then(|(of, slot)| std::ptr::eq(of, queue).then_some(slot))
 }
 
-fn serve(slot: usize, queue: &Queue, invoker: &dyn Invoker) {
+/// Has this thread known as that slot of that queue.
+pub(super) fn become_slot(queue: &Queue, slot: usize) {
     SELF.set(Some((std::ptr::from_ref(queue), slot)));
+}
+
+fn serve(slot: usize, queue: &Queue, invoker: &dyn Invoker) {
+    become_slot(queue, slot);
     loop {
         // What users bring along runs here too (the drop of an iterator, say): one that panics
         // must not cost the pool a slot.
         let served = catch_unwind(AssertUnwindSafe(|| {
-            let (call, promise) = queue.take(slot)?;
-            attempt::run(invoker, &call, promise);
+            let job = queue.take(slot)?;
+            if let Some(delayed) = job.run(invoker) {
+                queue.delay(delayed);
+            }
             Some(())
         }));
         queue.ended(slot);
