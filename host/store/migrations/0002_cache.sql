@@ -1,6 +1,6 @@
 -- Results that later runs of the same call may use again.
 CREATE TABLE cache (
-  id INTEGER PRIMARY KEY,
+  id INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order in which they were made
   key BLOB NOT NULL UNIQUE,             -- 32 bytes of BLAKE3 over component up to user_key
   component BLOB NOT NULL,
   task TEXT NOT NULL,
@@ -17,9 +17,9 @@ CREATE TABLE cache (
   bytes INTEGER NOT NULL,               -- what the entry takes: of its value and its arguments
   seal INTEGER NOT NULL
 );
-CREATE INDEX cache_by_task ON cache(task, component, arguments);
+CREATE INDEX cache_by_task ON cache(task);
+CREATE INDEX cache_by_component ON cache(component, task);
 CREATE INDEX cache_by_arguments ON cache(arguments);
-CREATE INDEX cache_by_age ON cache(created);
 CREATE INDEX cache_by_expiry ON cache(expires) WHERE expires IS NOT NULL;
 CREATE INDEX cache_by_blob ON cache(result_digest) WHERE result_digest IS NOT NULL;
 
