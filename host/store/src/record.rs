@@ -129,4 +129,75 @@ pub enum Recorded {
         /// Attempts that have ended.
         attempts: u32,
     },
+    /// What is written of it is not what was once written.
+    Corrupt {
+        /// The run, where that much is known.
+        run: Option<RunId>,
+        /// Which record or file it is, for a person.
+        what: String,
+    },
+}
+
+/// How a run ended: state, outcome and value are written in one transaction.
+#[derive(Debug, Clone)]
+pub struct RunEnd {
+    /// The final state.
+    pub state: State,
+    /// The outcome; a large value becomes a blob.
+    pub outcome: Outcome,
+    /// What its last attempt used.
+    pub usage: Usage,
+    /// Attempts that were made, in all.
+    pub attempts: u32,
+    /// The earlier run whose value it has.
+    pub value_of: Option<RunId>,
+    /// Where to keep the value for later runs of the same call. Ignored unless there is a value.
+    pub cache: Option<CacheEntry>,
+}
+
+/// Under what the value of a run is kept for later runs of the same call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheEntry {
+    /// BLAKE3 over everything that follows up to `user_key`.
+    pub key: [u8; 32],
+    /// The component.
+    pub component: Digest,
+    /// The task's name in it.
+    pub task: Arc<str>,
+    /// BLAKE3 of the canonical arguments.
+    pub arguments: [u8; 32],
+    /// Grants, limits and determinism, as text.
+    pub profile: Arc<str>,
+    /// The key that the author of the flow gave.
+    pub user_key: Option<Arc<str>>,
+    /// When the value is too old; none: never.
+    pub expires: Option<Timestamp>,
+}
+
+/// A run of another flow run, with what it was a run of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Earlier {
+    /// The component that held its task.
+    pub component: Option<Digest>,
+    /// The task's name in it.
+    pub task: Arc<str>,
+    /// Whether it was of a map.
+    pub mapped: bool,
+    /// What is known of it.
+    pub recorded: Recorded,
+}
+
+/// What was deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pruned {
+    /// Flow runs.
+    pub flows: u64,
+    /// Runs of their tasks.
+    pub runs: u64,
+    /// Entries of the cache that had expired.
+    pub cached: u64,
+    /// Files that nothing names any more.
+    pub blobs: u64,
+    /// The bytes of these files.
+    pub blob_bytes: u64,
 }

@@ -1,0 +1,213 @@
+//! The journal of one flow run: what happens in it goes to the writer, and what was recorded
+//! before is read from here. How records are written is with the writer.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use sandmill_core::{CancelToken, Clock, State, Timestamp};
+use sandmill_wire::{Outcome, RunId};
+
+use crate::StoreError;
+use crate::ops::{Change, Record};
+use crate::queue::Op;
+use crate::record::{AttemptRecord, Earlier, Recorded, RunEnd, RunKey, StageRecord};
+use crate::recorded;
+use crate::store::Shared;
+
+/// A flow run that is in somebody's hands, as the writer knows it.
+#[derive(Debug)]
+pub(crate) struct FlowSlot {
+    pub(crate) run: RunId,
+    /// Its row.
+    pub(crate) rowid: i64,
+    /// Whether it was made by whoever holds it: then nothing is recorded of its runs yet.
+    pub(crate) fresh: bool,
+}
+
+/// The journal of one flow run. Cheap to clone. When the last clone of one whose flow has not
+/// ended goes, the flow is marked as interrupted.
+///
+/// Everything that says what happened only goes into the queue of the writer: it never waits and
+/// never fails. [`Journal::sync`] says whether it has arrived.
+#[derive(Clone)]
+pub struct Journal(Arc<Inner>);
+
+struct Inner {
+    slot: Arc<FlowSlot>,
+    shared: Arc<Shared>,
+    taken_up: bool,
+    ended: Mutex<bool>,
+    /// For reading; opened when it is needed first.
+    reader: Mutex<Option<Connection>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if !*self.ended.lock() {
+            let at = Clock::system().now();
+            self.shared.queue.push(Op::Record(Arc::clone(&self.slot), Record::LetGo(at)));
+        }
+        // After that: whoever takes it up next comes after it in the queue.
+        self.shared.running.lock().remove(&self.slot.run);
+    }
+}
+
+impl Journal {
+    pub(crate) fn new(shared: Arc<Shared>, slot: FlowSlot) -> Self {
+        let taken_up = !slot.fresh;
+        let (ended, reader) = (Mutex::new(false), Mutex::new(None));
+        Self(Arc::new(Inner { slot: Arc::new(slot), shared, taken_up, ended, reader }))
+    }
+
+    fn push(&self, record: Record) {
+        self.0.shared.queue.push(Op::Record(Arc::clone(&self.0.slot), record));
+    }
+
+    /// The flow run.
+    #[must_use]
+    pub fn flow(&self) -> RunId {
+        self.0.slot.run
+    }
+
+    /// Whether the flow run was begun before, so that some of it may be recorded.
+    #[must_use]
+    pub fn is_taken_up(&self) -> bool {
+        self.0.taken_up
+    }
+
+    /// The flow run went to this state. For a final one there is [`Journal::flow_ended`].
+    pub fn flow_state(&self, state: &State) {
+        self.push(Record::FlowState(state.clone()));
+    }
+
+    /// A stage of the flow; again when more is known of it.
+    pub fn stage(&self, stage: &StageRecord) {
+        self.push(Record::Stage(Box::new(stage.clone())));
+    }
+
+    /// A run came to be. `arguments`: see [`crate::RunRecord::arguments`].
+    pub fn submitted(
+        &self,
+        key: RunKey,
+        run: RunId,
+        name: &Arc<str>,
+        arguments: [u8; 16],
+        at: Timestamp,
+    ) {
+        let name = Arc::clone(name);
+        self.push(Record::Run { key, run, change: Change::Submitted { name, arguments, at } });
+    }
+
+    /// A run went to this state. For a final one there is [`Journal::ended`].
+    pub fn state(&self, key: RunKey, run: RunId, state: &State) {
+        self.push(Record::Run { key, run, change: Change::State(state.clone()) });
+    }
+
+    /// An attempt at a run ended.
+    pub fn attempt(&self, key: RunKey, run: RunId, attempt: &AttemptRecord) {
+        self.push(Record::Run { key, run, change: Change::Attempt(Box::new(attempt.clone())) });
+    }
+
+    /// A run ended for good.
+    pub fn ended(&self, key: RunKey, run: RunId, end: RunEnd) {
+        self.push(Record::Run { key, run, change: Change::Ended(Box::new(end)) });
+    }
+
+    /// What ran a run stopped: it keeps its id and its attempts, and can go on.
+    pub fn interrupted(&self, key: RunKey, run: RunId, at: Timestamp, why: &str) {
+        self.push(Record::Run { key, run, change: Change::Interrupted { at, why: why.into() } });
+    }
+
+    /// One command or observation of a flow component. No two have the same number; of two that
+    /// have, the first stays.
+    pub fn step(&self, seq: u64, body: Vec<u8>) {
+        self.push(Record::Step { seq, body });
+    }
+
+    /// Something else that happened to the flow: a hook, a resume, a request to cancel.
+    pub fn note(&self, at: Timestamp, kind: &str, message: &str) {
+        self.push(Record::Note { at, kind: kind.to_owned(), message: message.to_owned() });
+    }
+
+    /// The flow run ended for good.
+    pub fn flow_ended(&self, state: &State, outcome: &Outcome) {
+        *self.0.ended.lock() = true;
+        self.push(Record::FlowEnded(Box::new((state.clone(), outcome.clone()))));
+    }
+
+    /// What is recorded of one of the flow's runs.
+    ///
+    /// # Errors
+    /// The store cannot be read. A record that is damaged is no error but [`Recorded::Corrupt`].
+    pub fn recorded(&self, key: RunKey) -> Result<Option<Recorded>, StoreError> {
+        self.read(|reader| recorded::run(reader, &self.0.shared.blobs, self.0.slot.rowid, key))
+    }
+
+    /// What is recorded of a run of another flow run, by the name of its stage.
+    ///
+    /// # Errors
+    /// There is no such flow run, what is recorded of its stages is damaged, or the store cannot be
+    /// read.
+    pub fn recorded_of(
+        &self,
+        flow: RunId,
+        stage_name: &str,
+        index: Option<u64>,
+    ) -> Result<Option<Earlier>, StoreError> {
+        self.read(|reader| recorded::earlier(reader, &self.0.shared.blobs, flow, stage_name, index))
+    }
+
+    /// Steps of the flow component's journal from this number on, no more than `limit`.
+    ///
+    /// # Errors
+    /// One of them is damaged, or the store cannot be read.
+    pub fn steps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        self.read(|reader| recorded::steps(reader, self.0.slot.rowid, from, limit))
+    }
+
+    fn read<T>(
+        &self,
+        what: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut reader = self.0.reader.lock();
+        let connection = match &mut *reader {
+            Some(connection) => connection,
+            none => none.insert(self.0.shared.open_reader()?),
+        };
+        let read = what(connection);
+        if read.is_err() {
+            // The next one is not to suffer from what became of this connection.
+            *reader = None;
+        }
+        read
+    }
+
+    /// How many records wait for the writer, of all flows.
+    #[must_use]
+    pub fn backlog(&self) -> usize {
+        self.0.shared.queue.backlog()
+    }
+
+    /// Pending while so much waits for the writer ([`crate::MAX_BACKLOG`]) that the flow should
+    /// make no further calls.
+    pub fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.0.shared.queue.poll_room(context)
+    }
+
+    /// Waits until everything that was said so far is on disk. On a full disk that takes until
+    /// there is room, or until `cancel` is cancelled.
+    ///
+    /// # Errors
+    /// The store has failed for good or was closed, or the wait was cancelled.
+    pub fn sync(&self, cancel: Option<&CancelToken>) -> Result<(), StoreError> {
+        self.0.shared.queue.sync(cancel)
+    }
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal").field("flow", &self.0.slot.run).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,141 @@
+//! The lock of a data directory: one writer at a time, who says who it is.
+
+use std::fs::{DirBuilder, File};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use sandmill_core::{Clock, Timestamp};
+use sandmill_wire::RunId;
+use serde::{Deserialize, Serialize};
+
+use crate::StoreError;
+use crate::failpoint::hit;
+
+/// How often a lock that somebody else holds is asked for again.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// No holder says more than this about itself.
+const MAX_CONTENTS: u64 = 4096;
+
+/// Holds a data directory. The system lets go of it when the process ends, however it ends.
+pub(crate) struct Lock {
+    _file: File,
+    /// The id of this holding: no other has the same one.
+    pub(crate) session: [u8; 16],
+}
+
+/// What the lock's file says of the holder. It says nothing about whether there still is one.
+#[derive(Serialize, Deserialize)]
+struct Holder {
+    pid: u32,
+    host: String,
+    holder: String,
+    since: Timestamp,
+    session: RunId,
+}
+
+impl Lock {
+    /// Takes the directory, waiting no longer than `wait` for whoever has it.
+    pub(crate) fn take(dir: &Path, holder: &str, wait: Duration) -> Result<Self, StoreError> {
+        let path = dir.join("lock");
+        let fault = |error: rustix::io::Errno| StoreError::io(&path, error.into());
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let mut file =
+            File::from(rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR).map_err(fault)?);
+        let asked = Instant::now();
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::WOULDBLOCK) if asked.elapsed() >= wait => {
+                    return Err(held(&mut file, dir));
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    std::thread::sleep(AGAIN.min(wait.saturating_sub(asked.elapsed())));
+                }
+                Err(error) => return Err(fault(error)),
+            }
+        }
+        // A UUID has enough that is random in it for one holding to be told from all others.
+        let session = RunId::new();
+        let holder = Holder {
+            pid: std::process::id(),
+            host: host_name(),
+            holder: holder.chars().take(256).collect(),
+            since: Clock::system().now(),
+            session,
+        };
+        let lock = Self { session: *session.as_uuid().as_bytes(), _file: file };
+        match lock.say(&holder) {
+            // Without room on the disk nobody learns who holds it, which is no reason not to.
+            Err(error) if !crate::error::is_full(&error) => Err(StoreError::io(&path, error)),
+            _ => {
+                hit("store-locked");
+                Ok(lock)
+            }
+        }
+    }
+
+    fn say(&self, holder: &Holder) -> std::io::Result<()> {
+        let mut file = &self._file;
+        file.set_len(0)?;
+        file.rewind()?;
+        file.write_all(&serde_json::to_vec(holder)?)
+    }
+}
+
+/// The name of this machine; empty where the system does not say it.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}
+
+fn held(file: &mut File, dir: &Path) -> StoreError {
+    let mut text = Vec::new();
+    let read = file.rewind().and_then(|()| file.take(MAX_CONTENTS).read_to_end(&mut text));
+    let dir = dir.to_owned();
+    match read.ok().and_then(|_| serde_json::from_slice::<Holder>(&text).ok()) {
+        Some(Holder { pid, holder, since, .. }) => StoreError::Held { pid, holder, since, dir },
+        None => {
+            let holder = "it has not said who it is".to_owned();
+            StoreError::Held { pid: 0, holder, since: Clock::system().now(), dir }
+        }
+    }
+}
+
+/// Makes sure of a directory that only this user can reach.
+pub(crate) fn private_dir(dir: &Path) -> Result<(), StoreError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|error| StoreError::io(dir, error))?;
+    // Not through a link: its target may change between this look and the next use.
+    let metadata = dir.symlink_metadata().map_err(|error| StoreError::io(dir, error))?;
+    let shown = dir.display();
+    let user = rustix::process::geteuid().as_raw();
+    if !metadata.is_dir() {
+        return Err(StoreError::NotPrivate(format!(
+            "{shown} is a link or a file, not a directory"
+        )));
+    }
+    if metadata.uid() != user {
+        let owner = metadata.uid();
+        return Err(StoreError::NotPrivate(format!("{shown} belongs to another user ({owner})")));
+    }
+    if metadata.mode() & 0o077 != 0 {
+        let mode = metadata.mode() & 0o777;
+        return Err(StoreError::NotPrivate(format!(
+            "{shown} is open to other users (mode {mode:03o}): run `chmod go= {shown}`"
+        )));
+    }
+    Ok(())
+}
+
+/// Makes what was made, renamed or removed in a directory last.
+pub(crate) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+    File::open(dir).and_then(|file| file.sync_all()).map_err(|error| StoreError::io(dir, error))
+}
