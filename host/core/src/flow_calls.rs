@@ -135,6 +135,9 @@ pub struct FlowEnd {
 /// Makes the calls of one flow component's run. Its methods are called from the thread on which
 /// the flow's instance runs, one at a time, and may block it.
 ///
+/// Handles are counted: a command, [`FlowCalls::hold`] and each [`FlowNext::Completed`] give the
+/// flow one handle more, [`FlowCalls::let_go`] takes one.
+///
 /// # Errors
 /// Every method may give the end of the flow instead: that it is cancelled, that its time is over,
 /// that it does not do what its journal says it did. The sandbox stops the instance with that end.
@@ -184,7 +187,9 @@ pub trait FlowCalls: Send {
     /// Adds to a set.
     fn add_watched(&mut self, set: u32, what: FlowWatched) -> Result<(), End>;
 
-    /// Blocks until a further run of the set has ended, or `timeout` is over.
+    /// Blocks until a further run of the set has ended, or this set's waits have taken `timeout`
+    /// in all: time between two calls does not count. What has ended already comes whatever the
+    /// timeout.
     fn next(&mut self, set: u32, timeout: Option<Duration>) -> Result<FlowNext, End>;
 
     /// The set is of no more use.
@@ -193,9 +198,19 @@ pub trait FlowCalls: Send {
     /// Asks a run to stop, or all runs of a map where `what` says so.
     fn cancel(&mut self, what: FlowWatched) -> Result<(), End>;
 
-    /// The flow holds no handle on this any more.
+    /// The flow holds one more handle on this. `what` is of a command that was made, and an index
+    /// is below the map's length.
+    fn hold(&mut self, what: FlowWatched);
+
+    /// The flow holds one handle less on this.
     fn let_go(&mut self, what: FlowWatched);
 
     /// Blocks for so long.
     fn sleep(&mut self, time: Duration) -> Result<(), End>;
+
+    /// Whether the flow was taken up again and has not yet come to where it stood: what it writes
+    /// to its log meanwhile was written before.
+    fn is_replaying(&self) -> bool {
+        false
+    }
 }
