@@ -70,6 +70,8 @@ pub struct ComponentInfo {
     pub tasks: Vec<TaskDescriptor>,
     /// The interfaces it imports, such as `wasi:random/random@0.2.6`.
     pub imports: Vec<String>,
+    /// Which of its tasks are flows, by name, in the order of the component's word.
+    pub flows: Vec<String>,
 }
 
 impl ComponentInfo {
@@ -77,5 +79,11 @@ impl ComponentInfo {
     #[must_use]
     pub fn task(&self, name: &str) -> Option<&TaskDescriptor> {
         self.tasks.iter().find(|task| task.name == name)
+    }
+
+    /// Whether the task of that name is a flow.
+    #[must_use]
+    pub fn is_flow(&self, name: &str) -> bool {
+        self.flows.iter().any(|flow| flow == name)
     }
 }

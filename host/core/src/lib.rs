@@ -10,6 +10,7 @@ mod component;
 mod event;
 mod executor;
 mod flow_calls;
+mod flow_invoker;
 pub mod future;
 mod grants;
 mod invoker;
@@ -34,6 +35,7 @@ pub use flow_calls::{
     FlowArgument, FlowCallOptions, FlowCalls, FlowElements, FlowEnd, FlowNext, FlowReturnWhen,
     FlowTarget, FlowWatched, FutureKey,
 };
+pub use flow_invoker::{FlowInstance, FlowInvoker};
 pub use future::{FutureList, RunError, TaskFuture, TypedFuture};
 pub use grants::{Access, DirGrant, GrantError, Grants, HttpGrant, NetGrant};
 pub use invoker::{Attempt, Invoker, Report};

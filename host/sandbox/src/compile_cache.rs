@@ -151,7 +151,7 @@ mod tests {
     fn what_was_not_used_for_longest_goes_first() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("cache")).unwrap();
-        let info = ComponentInfo { tasks: Vec::new(), imports: Vec::new() };
+        let info = ComponentInfo { tasks: Vec::new(), imports: Vec::new(), flows: Vec::new() };
         let names = [b"a", b"b", b"c"].map(|bytes| {
             EntryName::new(&sandmill_wire::Digest::of(bytes), &blake3::hash(b"engine"))
         });

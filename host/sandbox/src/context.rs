@@ -67,7 +67,7 @@ impl context::Host for State {
     }
 
     fn report_progress(&mut self, done: u64, total: Option<u64>, message: String) {
-        if self.identity.events.is_observed() {
+        if self.is_heard() {
             let message = cut(&message, MAX_PROGRESS_BYTES).to_owned();
             let progress = Progress { done, total, message };
             self.reporter.report(&self.identity.events, self.identity.run, progress);
@@ -76,7 +76,8 @@ impl context::Host for State {
 
     fn is_cancelled(&mut self) -> bool {
         self.read_context = true;
-        self.cancel().is_cancelled()
+        // A flow is ended by its host: what it sees has to be the same whenever it is taken up.
+        self.flow.is_none() && self.cancel().is_cancelled()
     }
 }
 

@@ -120,6 +120,36 @@ pub(crate) fn check(tasks: Vec<types::TaskDescriptor>) -> Result<Vec<TaskDescrip
     Ok(known.collect())
 }
 
+/// Checks what a component says of which of its tasks are flows.
+///
+/// # Errors
+/// A refusal that names every fault, up to ten.
+pub(crate) fn check_flows(
+    names: Vec<String>,
+    tasks: &[TaskDescriptor],
+) -> Result<Vec<String>, End> {
+    let known: HashSet<&str> = tasks.iter().map(|task| &*task.name).collect();
+    let mut seen = HashSet::new();
+    let mut faults = Vec::new();
+    for name in &names {
+        if faults.len() >= MAX_FAULTS {
+            break;
+        }
+        let shown = name.escape_debug().to_string();
+        let shown = crate::context::cut(&shown, 200);
+        if !known.contains(&**name) {
+            faults.push(format!("`{shown}` is none of its tasks"));
+        } else if !seen.insert(&**name) {
+            faults.push(format!("`{shown}` is named twice"));
+        }
+    }
+    if faults.is_empty() {
+        return Ok(names);
+    }
+    let message = format!("the component names its flows wrongly: {}", faults.join("; "));
+    Err(End::new(EndKind::Refused, message))
+}
+
 /// Whether this is the name of a task or of a failure's kind.
 pub(crate) fn is_name(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -175,5 +205,18 @@ mod tests {
         let mut documented = task("a", "{}");
         documented.doc = Some("x".repeat(MAX_DOC_BYTES + 1));
         assert!(check(vec![documented]).is_err());
+    }
+
+    #[test]
+    fn flows_are_among_the_tasks_and_named_once() {
+        let tasks = check(vec![task("a", "{}"), task("b", "{}")]).unwrap();
+        let names = |names: &[&str]| {
+            check_flows(names.iter().map(|&name| name.to_owned()).collect(), &tasks)
+        };
+        assert_eq!(names(&["b"]).unwrap(), ["b"]);
+        let message = names(&["a", "a", "\u{202e}"]).unwrap_err().message;
+        assert!(message.contains("`a` is named twice"), "{message}");
+        assert!(message.contains("`\\u{202e}` is none of its tasks"), "{message}");
+        assert!(names(&["x"; 1_000]).unwrap_err().message.len() < 1_000);
     }
 }

@@ -6,7 +6,7 @@ use sandmill_core::{ComponentInfo, TaskDescriptor};
 use serde::{Deserialize, Serialize};
 
 /// First bytes of an entry. The number changes with the format.
-const MAGIC: &[u8; 8] = b"sandmil1";
+const MAGIC: &[u8; 8] = b"sandmil2";
 const MAC_BYTES: usize = 32;
 const HEADER_BYTES: usize = MAGIC.len() + MAC_BYTES + 8;
 /// Bytes of an entry that are read.
@@ -50,6 +50,7 @@ pub(crate) struct Entry<'a> {
 struct Info {
     tasks: Vec<Task>,
     imports: Vec<String>,
+    flows: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -78,7 +79,8 @@ pub(crate) fn seal(
         parameters: task.parameters.clone(),
         result: task.result.clone(),
     });
-    let info = Info { tasks: tasks.collect(), imports: info.imports.clone() };
+    let (imports, flows) = (info.imports.clone(), info.flows.clone());
+    let info = Info { tasks: tasks.collect(), imports, flows };
     let info = serde_json::to_vec(&info)?;
     let mut bytes = Vec::with_capacity(HEADER_BYTES + info.len() + code.len());
     bytes.extend_from_slice(MAGIC);
@@ -114,7 +116,7 @@ pub(crate) fn open<'a>(
         parameters: task.parameters,
         result: task.result,
     });
-    let info = ComponentInfo { tasks: tasks.collect(), imports: info.imports };
+    let info = ComponentInfo { tasks: tasks.collect(), imports: info.imports, flows: info.flows };
     Ok(Entry { info, code })
 }
 
@@ -134,6 +136,7 @@ mod tests {
                 result: "true".to_owned(),
             }],
             imports: vec!["wasi:io/poll@0.2.0".to_owned()],
+            flows: vec!["t".to_owned()],
         };
         let sealed = seal(&key, &name, &info, b"machine code").unwrap();
         let opened = open(&key, &name, &sealed).unwrap();

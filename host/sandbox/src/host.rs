@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use sandmill_core::{CallOptions, CancelToken, Events, LogLevel, LogSource};
+use sandmill_core::{CallOptions, CancelToken, Events, FlowCalls, LogLevel, LogSource};
 use sandmill_wire::{Digest, RunId, Value};
 use wasmtime::component::ResourceTable;
 use wasmtime::{StoreContextMut, UpdateDeadline};
@@ -44,6 +44,10 @@ pub(crate) struct State {
     pub(crate) read_context: bool,
     pub(crate) reporter: Reporter,
     pub(crate) listings: Listings,
+    /// Who makes the calls, where the run is that of a flow.
+    pub(crate) flow: Option<Box<dyn FlowCalls>>,
+    /// Whether the flow says what it has said before, when it was not taken up again yet.
+    is_silent: bool,
     /// What WASI needs. Most tasks never call it, so it is made when one does.
     wasi: Option<Box<Wasi>>,
     logs: Option<Arc<Mutex<Logs>>>,
@@ -70,12 +74,36 @@ impl State {
             read_context: false,
             reporter: Reporter::default(),
             listings: Listings::default(),
+            flow: None,
+            is_silent: false,
             wasi: None,
             logs: None,
             random: None,
             identity,
             stop,
         }
+    }
+
+    /// The same for the run of a flow, whose calls are made by this.
+    pub(crate) fn of_flow(mut self, calls: Box<dyn FlowCalls>) -> Self {
+        self.tell_nothing(calls.is_replaying());
+        self.flow = Some(calls);
+        self
+    }
+
+    /// Whether what the run says goes nowhere from now on.
+    pub(crate) fn tell_nothing(&mut self, is_silent: bool) {
+        if self.is_silent != is_silent {
+            self.is_silent = is_silent;
+            if let Some(logs) = &self.logs {
+                logs.lock().set_silent(is_silent);
+            }
+        }
+    }
+
+    /// Whether somebody is told what the run says.
+    pub(crate) fn is_heard(&self) -> bool {
+        !self.is_silent && self.identity.events.is_observed()
     }
 
     /// Uses this context for WASI, made for grants that had to be looked at before the start.
@@ -145,10 +173,12 @@ impl State {
 
     /// The log of this run.
     pub(crate) fn logs(&mut self) -> Arc<Mutex<Logs>> {
-        let identity = &self.identity;
+        let (identity, is_silent) = (&self.identity, self.is_silent);
         let logs = self.logs.get_or_insert_with(|| {
             let limit = identity.options.limits.logs;
-            Arc::new(Mutex::new(Logs::new(identity.events.clone(), identity.run, limit)))
+            let mut logs = Logs::new(identity.events.clone(), identity.run, limit);
+            logs.set_silent(is_silent);
+            Arc::new(Mutex::new(logs))
         });
         Arc::clone(logs)
     }
@@ -164,8 +194,12 @@ impl State {
         self.logs.as_ref().map(|logs| logs.lock().finish()).unwrap_or_default()
     }
 
-    /// Time left until the deadline, if there is one.
+    /// Time left until the deadline, if there is one. A flow has none that it could see: it would
+    /// not be the same when it is taken up again.
     pub(crate) fn time_left(&self) -> Option<Duration> {
+        if self.flow.is_some() {
+            return None;
+        }
         self.stop.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use sandmill_core::{Attempt, Limits, LogLevel, Report, Usage};
 use sandmill_wire::value::Bounds;
 use sandmill_wire::{End, EndKind, Failure, Outcome, Value};
+use wasmtime::component::Instance;
 use wasmtime::{PoolConcurrencyLimitError, Store};
 
 use crate::bindings::Task;
@@ -50,6 +51,10 @@ fn perform(shared: &Arc<Shared>, attempt: &Attempt<'_>) -> Result<Report, End> {
         pooled: limits.table_elements <= POOLED_TABLE_ELEMENTS,
     };
     let linked = prepared.linked(shared, &call.component, kind)?;
+    // Compiling may have taken its time.
+    if call.options.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        return Err(End::new(EndKind::TimedOut, "the run's deadline passed before it started"));
+    }
     let run = |linked: &Linked| {
         in_store(shared, linked, state_of(attempt), async |store, task| {
             let arguments = call.arguments.as_bytes();
@@ -61,8 +66,17 @@ fn perform(shared: &Arc<Shared>, attempt: &Attempt<'_>) -> Result<Report, End> {
         let kind = Kind { pooled: false, ..kind };
         finished = run(&*prepared.linked(shared, &call.component, kind)?);
     }
+    Ok(report(finished, call.arguments.len_bytes(), limits))
+}
+
+/// What a task or a flow handed back, looked at.
+pub(crate) fn report(
+    finished: Finished<Result<Vec<u8>, types::Failure>>,
+    input: usize,
+    limits: &Limits,
+) -> Report {
     let mut usage = finished.usage;
-    usage.input = call.arguments.len_bytes() as u64;
+    usage.input = input as u64;
     let outcome = match finished.result {
         Ok(Ok(bytes)) => {
             usage.output = bytes.len() as u64;
@@ -73,10 +87,11 @@ fn perform(shared: &Arc<Shared>, attempt: &Attempt<'_>) -> Result<Report, End> {
         }
         Err(end) => Outcome::Ended(end),
     };
-    Ok(Report::new(outcome, usage))
+    Report::new(outcome, usage)
 }
 
-fn check_limits(limits: &Limits, input: usize, max_memory: u64) -> Result<(), End> {
+/// Refuses a run whose arguments are too large, or that asks for more memory than there is.
+pub(crate) fn check_limits(limits: &Limits, input: usize, max_memory: u64) -> Result<(), End> {
     let size = sandmill_core::units::format_size;
     let refused = |message| Err(End::new(EndKind::Refused, message));
     if input as u64 > limits.input {
@@ -94,7 +109,8 @@ fn state_of(attempt: &Attempt<'_>) -> State {
     let call = attempt.call;
     let limits = &call.options.limits;
     let cancel = attempt.cancel.clone();
-    let stop = StopRule::new(Instant::now(), limits.timeout, cancel, limits.cancel_grace);
+    let stop = StopRule::new(Instant::now(), limits.timeout, cancel, limits.cancel_grace)
+        .within(call.options.deadline);
     let identity = RunIdentity {
         run: attempt.run,
         attempt: attempt.number,
@@ -122,6 +138,16 @@ pub(crate) fn in_store<T>(
     linked: &Linked,
     state: State,
     call: impl AsyncFnOnce(&mut Store<State>, &Task) -> wasmtime::Result<T>,
+) -> Finished<T> {
+    in_instance(shared, linked, state, async |store, task, _| call(store, task).await)
+}
+
+/// As [`in_store`], for a call that asks for more than tasks.
+pub(crate) fn in_instance<T>(
+    shared: &Arc<Shared>,
+    linked: &Linked,
+    state: State,
+    call: impl AsyncFnOnce(&mut Store<State>, &Task, &Instance) -> wasmtime::Result<T>,
 ) -> Finished<T> {
     let start = Instant::now();
     let mut finished =
@@ -152,9 +178,10 @@ pub(crate) fn in_store<T>(
         let result = {
             let future = pin!(async {
                 open_grants(&mut store).await?;
-                let task = linked.pre.instantiate_async(&mut store).await?;
+                let instance = linked.pre.instance_pre().instantiate_async(&mut store).await?;
+                let task = Task::new(&mut store, &instance)?;
                 phase.set(Phase::Calling);
-                call(&mut store, &task).await
+                call(&mut store, &task, &instance).await
             });
             block_on(future, &rule)
         };
@@ -299,7 +326,7 @@ mod tests {
         log.func_wrap("write", broken).unwrap();
         let compiled = Component::new(&engine.engine, component.bytes()).unwrap();
         let pre = TaskPre::new(linker.instantiate_pre(&compiled).unwrap()).unwrap();
-        let broken = Linked { engine, pre };
+        let broken = Linked { engine, pre, flows: None };
 
         let call = support::call(&component);
         for _ in 0..20 {

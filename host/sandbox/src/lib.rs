@@ -19,6 +19,9 @@ mod dirs;
 mod engine;
 mod entry;
 mod epoch;
+mod flow_call;
+mod flow_run;
+mod futures;
 mod host;
 mod http;
 mod invoke;
@@ -45,6 +48,11 @@ pub use describe::{DESCRIBE_TIMEOUT, MAX_DOC_BYTES, MAX_SCHEMA_BYTES, MAX_TASKS}
 pub use diagnosis::{CacheDiagnosis, Diagnosis, PoolDiagnosis};
 pub use engine::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES, MAX_WASM_STACK_BYTES};
 pub use epoch::EPOCH_TICK;
+pub use flow_call::{
+    MAX_CALL_NAME_BYTES, MAX_CALL_PARAMETERS, MAX_CALL_WORDS, MAX_MAP_NODES, MAX_WORD_BYTES,
+};
+pub use flow_run::FLOW_HANDLES;
+pub use futures::MAX_WAITED;
 pub use io::{MAX_POLL_LIST, MAX_RANDOM_BYTES};
 pub use keeping::MAX_LISTED_ENTRIES;
 pub use logs::MAX_LOG_LINE_BYTES;

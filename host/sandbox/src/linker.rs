@@ -9,12 +9,13 @@ use wasmtime_wasi::p2::bindings::{LinkOptions, cli, clocks, filesystem, io, rand
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 
 use crate::context;
+use crate::futures;
 use crate::host::State;
 use crate::keeping;
 
 /// Interfaces that guests may import, without their versions.
 const KNOWN_PACKAGES: &[(&str, &str, &[&str])] = &[
-    ("sandmill:task", "0.1.", &["context", "log", "types"]),
+    ("sandmill:task", "0.1.", &["context", "futures", "log", "types"]),
     (
         "wasi:cli",
         "0.2.",
@@ -67,6 +68,7 @@ pub(crate) fn link(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let options = LinkOptions::default();
 
     context::link(l)?;
+    futures::link(l)?;
 
     io::error::add_to_linker::<State, HasTable>(l, |state| &mut state.table)?;
     io::poll::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;

@@ -20,6 +20,8 @@ pub(crate) struct Logs {
     stdout: Unfinished,
     stderr: Unfinished,
     tail: Vec<u8>,
+    /// Lines are counted as ever, and go nowhere.
+    is_silent: bool,
 }
 
 /// A line of a stream that has not come to its end.
@@ -40,7 +42,13 @@ impl Logs {
             stdout: Unfinished::default(),
             stderr: Unfinished::default(),
             tail: Vec::new(),
+            is_silent: false,
         }
+    }
+
+    /// Whether lines that end from now on go nowhere.
+    pub(crate) const fn set_silent(&mut self, is_silent: bool) {
+        self.is_silent = is_silent;
     }
 
     /// Takes a whole line. Line breaks inside of it stay.
@@ -131,7 +139,9 @@ impl Logs {
     }
 
     fn send(&self, source: LogSource, level: LogLevel, message: String) {
-        self.events.emit(self.run, || EventKind::Log(LogLine { source, level, message }));
+        if !self.is_silent {
+            self.events.emit(self.run, || EventKind::Log(LogLine { source, level, message }));
+        }
     }
 
     fn keep_tail(&mut self, bytes: &[u8]) {

@@ -6,6 +6,7 @@ use sandmill_wire::{End, EndKind, TrapKind};
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, ResourceTableError};
 
+use crate::futures::{Ended, Misuse};
 use crate::io::HostLimit;
 use crate::limiter::LimitHit;
 use crate::panic_message::{self, LastWords};
@@ -42,6 +43,9 @@ pub(crate) fn end_of(
     if let Some(stop) = find::<Stop>(error) {
         return end_of_stop(*stop, limits);
     }
+    if let Some(Ended(end)) = find::<Ended>(error) {
+        return end.clone();
+    }
     let (kind, message) = meaning(error, phase, tail, limits);
     let mut end = End::new(kind, crate::context::cut(&message, MAX_MESSAGE_BYTES));
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
@@ -53,7 +57,8 @@ pub(crate) fn end_of(
 /// The end of a run that the host stopped.
 pub(crate) fn end_of_stop(stop: Stop, limits: &sandmill_core::Limits) -> End {
     match stop {
-        Stop::Deadline => {
+        Stop::Deadline => End::new(EndKind::TimedOut, "the run's deadline passed"),
+        Stop::Timeout => {
             let timeout = format_duration(limits.timeout);
             End::new(EndKind::TimedOut, format!("the run was not done after {timeout}"))
         }
@@ -93,6 +98,9 @@ fn meaning(
     }
     if let Some(limit) = find::<HostLimit>(error) {
         return (EndKind::Trapped(TrapKind::Contract), limit.to_string());
+    }
+    if let Some(misuse) = find::<Misuse>(error) {
+        return (EndKind::Trapped(TrapKind::Contract), misuse.to_string());
     }
     if let Some(trap) = find::<Trap>(error) {
         return of_trap(*trap, tail, limits);

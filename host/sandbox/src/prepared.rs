@@ -12,6 +12,7 @@ use sandmill_wire::{Digest, End, EndKind};
 use wasmtime::component::types::ComponentItem;
 
 use crate::bindings::TaskPre;
+use crate::bindings::flow::exports::sandmill::task::flows;
 use crate::engine::{Kind, LinkedEngine};
 use crate::entry::EntryName;
 use crate::host::State;
@@ -23,6 +24,8 @@ pub const PREPARED_COMPONENTS: usize = 128;
 
 /// What every task component exports, up to the last number of its version.
 const RUNNER: &str = "sandmill:task/runner@0.1.";
+/// What a component with flows exports besides.
+const FLOWS: &str = "sandmill:task/flows@0.1.";
 /// Bytes of the compiler's words that are told.
 const MAX_MESSAGE_BYTES: usize = 4 << 10;
 /// Names that are told in one message.
@@ -39,6 +42,8 @@ pub(crate) struct Prepared {
 pub(crate) struct Linked {
     pub(crate) engine: Arc<LinkedEngine>,
     pub(crate) pre: TaskPre<State>,
+    /// How to ask which of its tasks are flows, where it says so.
+    pub(crate) flows: Option<flows::GuestIndices>,
 }
 
 /// The components that are ready.
@@ -126,10 +131,8 @@ impl Prepared {
         let info = match compiled.info {
             Some(info) => Arc::new(info),
             None => {
-                let info = Arc::new(ComponentInfo {
-                    tasks: ask_for_tasks(shared, component, &linked)?,
-                    imports,
-                });
+                let (tasks, flows) = ask_for_tasks(shared, component, &linked)?;
+                let info = Arc::new(ComponentInfo { tasks, imports, flows });
                 keep(shared, component, &compiled.engine, &info, compiled.code.as_deref());
                 info
             }
@@ -266,8 +269,10 @@ fn link(compiled: &Compiled) -> Result<Linked, End> {
         refused(crate::context::cut(&message, MAX_MESSAGE_BYTES))
     };
     let pre = engine.linker.instantiate_pre(&compiled.component).map_err(misfit)?;
+    let with_flows = exports.iter().any(|(name, _)| name.starts_with(FLOWS));
+    let flows = with_flows.then(|| flows::GuestIndices::new(&pre)).transpose().map_err(misfit)?;
     let pre = TaskPre::new(pre).map_err(misfit)?;
-    Ok(Linked { engine: Arc::clone(engine), pre })
+    Ok(Linked { engine: Arc::clone(engine), pre, flows })
 }
 
 /// Names, safe to print, and not too many.
@@ -283,14 +288,23 @@ fn listed(names: &[&str]) -> String {
     }
 }
 
+/// The tasks, and the names of those that are flows.
 fn ask_for_tasks(
     shared: &Arc<Shared>,
     component: &Component,
     linked: &Linked,
-) -> Result<Vec<sandmill_core::TaskDescriptor>, End> {
+) -> Result<(Vec<sandmill_core::TaskDescriptor>, Vec<String>), End> {
     let state = describe::state(component.digest(), shared.config.max_memory);
-    let finished = invoke::in_store(shared, linked, state, async |store, task| {
-        task.sandmill_task_runner().call_describe(store).await
+    let finished = invoke::in_instance(shared, linked, state, async |store, task, instance| {
+        let tasks = task.sandmill_task_runner().call_describe(&mut *store).await?;
+        let names = match &linked.flows {
+            Some(flows) => flows.load(&mut *store, instance)?.call_names(store).await?,
+            None => Vec::new(),
+        };
+        Ok((tasks, names))
     });
-    describe::check(finished.result.map_err(describe::refusal)?)
+    let (tasks, names) = finished.result.map_err(describe::refusal)?;
+    let tasks = describe::check(tasks)?;
+    let names = describe::check_flows(names, &tasks)?;
+    Ok((tasks, names))
 }

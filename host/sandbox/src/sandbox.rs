@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use sandmill_core::{Attempt, Component, ComponentInfo, Invoker, Report};
+use sandmill_core::{
+    Attempt, Component, ComponentInfo, FlowCalls, FlowInstance, FlowInvoker, Invoker, Report,
+};
 use sandmill_wire::End;
 use tokio::runtime::Runtime;
 
@@ -11,6 +13,7 @@ use crate::config::{SandboxConfig, SandboxError};
 use crate::diagnosis::{CacheDiagnosis, Diagnosis, PoolDiagnosis};
 use crate::engine::{self, Engines};
 use crate::epoch::{EPOCH_TICK, Running, Ticker};
+use crate::flow_run;
 use crate::invoke;
 use crate::prepared::PreparedCache;
 
@@ -107,6 +110,16 @@ impl Invoker for Sandbox {
 
     fn prepare(&self, component: &Component) -> Result<Arc<ComponentInfo>, End> {
         self.0.prepared.get(&self.0, component).map(|prepared| Arc::clone(&prepared.info))
+    }
+
+    fn max_memory(&self) -> u64 {
+        self.0.config.max_memory
+    }
+}
+
+impl FlowInvoker for Sandbox {
+    fn run_flow(&self, flow: FlowInstance<'_>, calls: Box<dyn FlowCalls>) -> Report {
+        flow_run::run(&self.0, &flow, calls)
     }
 }
 
