@@ -1,8 +1,10 @@
 //! Seals: a few bytes of BLAKE3 over what a row says, by which a row that has changed by itself is
 //! told from one that was written. They guard against rot, not against whoever can write the file.
 
-use sandmill_core::{Timestamp, Usage};
+use sandmill_core::{State, Timestamp, Usage};
 use sandmill_wire::{Digest, RunId};
+
+use crate::rows::kind_number;
 
 /// Collects what a row says, field by field. Every field is framed, so that no two rows that
 /// differ feed the same bytes.
@@ -97,6 +99,14 @@ impl Seal {
     #[must_use]
     pub(crate) fn opt_digest(self, value: Option<&Digest>) -> Self {
         self.opt_bytes(value.map(|digest| digest.as_bytes().as_slice()))
+    }
+
+    #[must_use]
+    pub(crate) fn state(self, state: &State) -> Self {
+        self.int(kind_number(state.kind))
+            .text(&state.name)
+            .opt_text(state.message.as_deref())
+            .at(state.at)
     }
 
     #[must_use]
