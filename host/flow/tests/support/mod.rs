@@ -98,7 +98,7 @@ pub(crate) fn info() -> ComponentInfo {
                "required": ["counts"], "additionalProperties": false}),
         json!({"type": "number"}),
     ));
-    ComponentInfo { tasks, imports: Vec::new() }
+    ComponentInfo { tasks, imports: Vec::new(), flows: Vec::new() }
 }
 
 pub(crate) fn component() -> Component {
