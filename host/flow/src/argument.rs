@@ -2,6 +2,7 @@
 
 use crate::fault::Place;
 use crate::literal::Literal;
+use crate::policy::ErrorsMode;
 use crate::reference::Reference;
 
 /// Something, and where in the file it stands.
@@ -39,6 +40,25 @@ impl Argument {
         }
     }
 
+    /// Whether it takes the result of a task.
+    pub(crate) fn takes_result(&self) -> bool {
+        match self.operand() {
+            Operand::Reference { reference, .. } => reference.task().is_some(),
+            // It may have been meant to.
+            Operand::Unread => true,
+            Operand::Literal(_) => false,
+        }
+    }
+
+    /// The same, with what becomes of results that are not there.
+    pub(crate) fn with_errors(mut self, mode: ErrorsMode) -> Self {
+        let (Self::Same(operand) | Self::Each(operand) | Self::EachOfEach(operand)) = &mut self;
+        if let Operand::Reference { errors, .. } = operand {
+            *errors = mode;
+        }
+        self
+    }
+
     /// Whether the task runs once for each element of it.
     #[must_use]
     pub const fn is_mapped(&self) -> bool {
@@ -52,7 +72,12 @@ pub enum Operand {
     /// From the file itself.
     Literal(Literal),
     /// From a parameter or a task's result.
-    Reference(Reference),
+    Reference {
+        /// Which, and where in it.
+        reference: Reference,
+        /// What becomes of results that are not there.
+        errors: ErrorsMode,
+    },
     /// It could not be read; the fault is noted already.
     Unread,
 }

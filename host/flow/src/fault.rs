@@ -143,7 +143,7 @@ impl Fault {
 const MOST_NAMED: usize = 12;
 
 /// The known name that `name` was likely meant to be.
-fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (name.chars().count() / 3).clamp(1, 3);
     known
         .into_iter()

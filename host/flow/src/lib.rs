@@ -19,31 +19,43 @@ mod fault;
 mod file;
 mod flow_future;
 mod graph;
+mod hook;
 mod literal;
 mod parameter;
 mod plan;
+mod plan_script;
 mod policy;
 mod reference;
 mod runner;
 mod schedule;
 mod script;
+mod signals;
 mod summary;
 
 pub use argument::{Argument, Located, Operand, Zip};
 pub use check::{ComponentSource, Given};
 pub use fault::{Fault, Faults, MAX_FAULTS, Place, Source};
 pub use file::{
-    Build, ComponentSpec, DirSpec, FlowFile, GrantSpec, MAX_ARGUMENTS, MAX_COMPONENTS,
-    MAX_FILE_BYTES, MAX_NAME_LENGTH, MAX_PARAMETERS, MAX_TASKS, Setting, TagError, TaskSpec,
+    Build, ComponentSpec, DirSpec, FlowFile, GrantSpec, MAX_ARGUMENTS, MAX_CACHE_KEY_BYTES,
+    MAX_COMMAND_WORDS, MAX_COMPONENTS, MAX_FILE_BYTES, MAX_FLOW_LABELS, MAX_NAME_LENGTH,
+    MAX_PARAMETERS, MAX_RESULTS, MAX_TASKS, MAX_TIME_LIMIT, Setting, TagError, TaskSpec,
     resource_of_tag,
 };
 pub use flow_future::FlowRunFuture;
+pub use hook::{HOOK_OUTPUT_GRACE, MAX_HOOK_LINE, MAX_HOOK_MESSAGE, MAX_HOOK_OUTPUT};
 pub use literal::Literal;
 pub use parameter::{ParameterSpec, ParameterType};
 pub use plan::{Node, NodeId, Plan, PlannedComponent};
+pub use plan_script::PlanScript;
 pub use policy::{Amount, DEFAULT_HOOK_TIMEOUT, ErrorsMode, Hook, HookAction, MapPolicy, Trigger};
 pub use reference::{MAX_PATH_STEPS, Reference, Root};
-pub use runner::{FlowRunner, QUEUED_AT_LEAST, QUEUED_PER_SLOT};
+pub use runner::{
+    FlowProgram, FlowRunner, HOOK_EXIT, HOOK_FAILED, HOOK_START, JOURNAL_MISMATCH,
+    MAX_SHOWN_ARGUMENTS, Part, QUEUED_AT_LEAST, QUEUED_PER_SLOT, Rerun, Reuse, StartOptions,
+    SubFlowCall, SubFlows,
+};
 pub use schedule::{Blame, Cause, Conclusion, Ended, MAX_RESULT_BYTES, Schedule, Step};
 pub use script::{Act, Done, Script, StageId, StageSpec, StageTarget};
-pub use summary::{FailedRun, FlowReport, MAX_FAILED_LISTED, StageReport};
+pub use summary::{
+    FailedRun, FlowReport, HookReport, MAX_FAILED_LISTED, MAX_STAGES_LISTED, StageReport,
+};

@@ -9,6 +9,7 @@ use sandmill_wire::Value;
 
 use crate::argument::Zip;
 use crate::policy::{ErrorsMode, Hook, MapPolicy, Trigger};
+use crate::reference::Reference;
 
 /// A task of a plan, by its position in it.
 pub type NodeId = usize;
@@ -21,7 +22,7 @@ pub struct Plan {
     pub(crate) components: Vec<PlannedComponent>,
     pub(crate) parameters: Vec<(String, Value)>,
     pub(crate) nodes: Vec<Node>,
-    pub(crate) result: Option<Target>,
+    pub(crate) result: Results,
     /// How long a run of the flow may take, each time it is started or taken up again.
     pub(crate) timeout: Option<Duration>,
     /// The first task that fails stops the flow.
@@ -112,6 +113,35 @@ pub(crate) struct Target {
     pub(crate) errors: ErrorsMode,
 }
 
+impl Target {
+    /// What a reference to a task's result stands for.
+    pub(crate) fn new(node: NodeId, reference: &Reference, errors: ErrorsMode) -> Self {
+        let (path, text) = (reference.path.join("."), reference.to_string().into());
+        Self { node, path, text, errors }
+    }
+}
+
+/// What a flow comes to (the reference tasks of Prefect 0.x).
+#[derive(Debug)]
+pub(crate) enum Results {
+    /// Nothing; its state follows the tasks that no other depends on.
+    Last,
+    /// This.
+    One(Target),
+    /// The list of these.
+    List(Vec<Target>),
+}
+
+impl Results {
+    pub(crate) fn targets(&self) -> &[Target] {
+        match self {
+            Self::Last => &[],
+            Self::One(target) => std::slice::from_ref(target),
+            Self::List(targets) => targets,
+        }
+    }
+}
+
 impl Plan {
     /// The flow's name.
     #[must_use]
@@ -174,10 +204,19 @@ impl Plan {
         &self.labels
     }
 
-    /// The task whose result is the flow's.
+    /// The task whose result is the flow's, where it is one task's.
     #[must_use]
     pub fn result(&self) -> Option<NodeId> {
-        self.result.as_ref().map(|target| target.node)
+        match &self.result {
+            Results::One(target) => Some(target.node),
+            Results::Last | Results::List(_) => None,
+        }
+    }
+
+    /// Whether the first task that fails stops the flow.
+    #[must_use]
+    pub const fn is_fail_fast(&self) -> bool {
+        self.fail_fast
     }
 }
 

@@ -3,17 +3,17 @@
 
 use std::sync::Arc;
 
-use sandmill_core::{CallOptions, Grants, LimitOverrides, Limits};
+use sandmill_core::{CachePolicy, CallOptions, Grants, LimitOverrides, Limits};
 
 use super::edges::{self, Edges};
 use super::given::{ComponentSource, Given};
-use super::grants;
 use super::names::Names;
+use super::{grants, hooks, results};
 use crate::fault::Faults;
-use crate::file::FlowFile;
+use crate::file::{FlowFile, TaskSpec};
 use crate::graph::{self, Shape};
-use crate::plan::{Node, Plan, PlannedComponent, Target};
-use crate::policy::{ErrorsMode, MapPolicy, Trigger};
+use crate::plan::{Node, Plan, PlannedComponent};
+use crate::policy::MapPolicy;
 
 impl FlowFile {
     /// Checks the file as a whole and makes a plan of it. Loads the components; runs no task.
@@ -36,7 +36,12 @@ impl FlowFile {
             nodes.push(node(&mut names, position, edges, &flow_grants, &given.limits));
         }
         let depths = depths(&mut names, &upstream);
-        let result = result(&mut names);
+        let result = results::check(&mut names);
+        let header = &self.header;
+        let on_start =
+            hooks::check(&mut names, header.on_start.as_ref(), &flow_grants, &given.limits);
+        let on_exit =
+            hooks::check(&mut names, header.on_exit.as_ref(), &flow_grants, &given.limits);
         let faults = Faults::new(self.source.path(), names.faults);
         if !faults.is_empty() {
             return Err(faults);
@@ -58,17 +63,17 @@ impl FlowFile {
             Some((spec.name.value.clone(), value))
         });
         Ok(Arc::new(Plan {
-            name: self.name.as_str().into(),
-            description: self.description.clone(),
+            name: header.name.as_str().into(),
+            description: header.description.clone(),
             components: names.components.iter().filter_map(planned).collect(),
             parameters: parameters.collect(),
             nodes,
             result,
-            timeout: None,
-            fail_fast: false,
-            on_start: None,
-            on_exit: None,
-            labels: Vec::new(),
+            timeout: header.timeout,
+            fail_fast: header.fail_fast,
+            on_start,
+            on_exit,
+            labels: header.labels.clone(),
         }))
     }
 }
@@ -87,6 +92,10 @@ fn node(
     let component =
         names.components.get(spec.component.value.as_str())?.as_ref()?.component.clone();
     let name: Arc<str> = spec.name.value.as_str().into();
+    let grants = flow_grants.clone().and(&own);
+    let cache = cache(names, spec, &grants);
+    let header = &names.file.header;
+    let retries = spec.retries.as_ref().or(header.retries.as_ref());
     Some(Node {
         name: Arc::clone(&name),
         component,
@@ -94,7 +103,10 @@ fn node(
         options: CallOptions {
             name: Some(name),
             limits: over(&over(limits, &names.file.limits), &spec.limits),
-            grants: flow_grants.clone().and(&own),
+            grants,
+            retries: retries.cloned().unwrap_or_default(),
+            queue_timeout: spec.queue_timeout,
+            cache,
             resources: spec.resources.clone(),
             labels: spec.labels.clone(),
             tags: spec.tags.clone(),
@@ -103,14 +115,38 @@ fn node(
         inputs: edges.inputs,
         zip: spec.zip,
         mapped: edges::is_mapped(spec),
-        trigger: Trigger::default(),
-        skip_with_upstream: true,
-        map_policy: MapPolicy::default(),
+        trigger: spec.trigger.as_ref().map(|trigger| trigger.value).unwrap_or_default(),
+        skip_with_upstream: spec.skip_with_upstream,
+        map_policy: MapPolicy {
+            max_failures: spec.max_failures.as_ref().map(|max| max.value),
+            fail_fast: spec.fail_fast,
+        },
         gates: edges.gates.into_iter().collect(),
         pipes: edges.pipes.into_iter().collect(),
         dependants: Vec::new(),
         depth: 0,
     })
+}
+
+/// Whether results of a task may be taken from earlier runs. What the flow says holds for tasks
+/// without grants; one with grants has to have a key of its own.
+fn cache(names: &mut Names<'_>, spec: &TaskSpec, grants: &Grants) -> Option<CachePolicy> {
+    let Some(own) = &spec.cache else {
+        let flow = names.file.header.cache.as_ref()?;
+        return flow.value.clone().filter(|_| grants.is_empty());
+    };
+    let policy = own.value.clone()?;
+    if !grants.is_empty() && policy.key.is_none() {
+        let what = format!(
+            "task `{}` has grants ({}), so its results are cached only with a key: what it \
+             reaches may change while its arguments do not",
+            spec.name.value,
+            grants.names().join(", ")
+        );
+        let hint = "write cache = { key = \"v1\" }, and change the key with what it reaches";
+        names.hinted(&own.place, what, hint);
+    }
+    Some(policy)
 }
 
 /// The depths of all tasks; cycles are noted.
@@ -132,17 +168,4 @@ fn depths(names: &mut Names<'_>, upstream: &[Vec<usize>]) -> Vec<u32> {
             Vec::new()
         }
     }
-}
-
-/// The task whose result is the flow's.
-fn result(names: &mut Names<'_>) -> Option<Target> {
-    let reference = names.file.result.as_ref()?;
-    let Some(task) = reference.value.task() else {
-        let what = format!("`{}` is no task's result", reference.value);
-        names.hinted(&reference.place, what, "write result = \"TASK.result\"");
-        return None;
-    };
-    let node = names.task(task, &reference.place)?;
-    let path = reference.value.path.join(".");
-    Some(Target { node, path, text: reference.value.to_string().into(), errors: ErrorsMode::Raise })
 }

@@ -3,16 +3,17 @@
 
 use std::collections::BTreeSet;
 
-use sandmill_core::TaskDescriptor;
 use sandmill_wire::Value;
 use sandmill_wire::value::Kind;
 
+use super::called::{self, Called};
 use super::names::Names;
 use super::schema::{Kinds, Schema, Step};
 use crate::argument::{Argument, Operand};
 use crate::fault::Place;
 use crate::file::TaskSpec;
 use crate::plan::{Input, List, Target};
+use crate::policy::ErrorsMode;
 use crate::reference::{Reference, Root};
 
 /// What the edges of one task come to.
@@ -36,27 +37,9 @@ impl Edges {
 pub(super) fn check(names: &mut Names<'_>, position: usize) -> Edges {
     let spec = &names.file.tasks[position];
     let mut edges = Edges::default();
-    let descriptor = descriptor(names, spec, true);
-    let parameters = descriptor.as_ref().and_then(|task| Schema::read(&task.parameters));
+    let called = Called::new(names, &spec.component, &spec.task);
     for (name, argument) in &spec.arguments {
-        let wanted = match parameters.as_ref().map(|schema| (schema, schema.property(&name.value)))
-        {
-            Some((_, Step::Found(wanted))) => Some(wanted),
-            Some((schema, Step::Nothing(_))) => {
-                let what = format!("`{}` takes no argument `{}`", call(spec), name.value);
-                let fault = names.file.source.fault(&name.place, what);
-                names.faults.push(fault.suggest(&name.value, schema.properties()));
-                None
-            }
-            Some((_, Step::Open)) | None => None,
-        };
-        let edge = Edge {
-            task: position,
-            what: format!("argument `{}` of `{}`", name.value, call(spec)),
-            wanted,
-            place: argument.place.clone(),
-        };
-        if let Some(input) = edge.input(names, &argument.value) {
+        if let Some(input) = called.argument(names, Some(position), name, argument) {
             match &input {
                 Input::Each(List::Of(target)) if is_mapped(&names.file.tasks[target.node]) => {
                     edges.pipes.insert(target.node);
@@ -66,17 +49,8 @@ pub(super) fn check(names: &mut Names<'_>, position: usize) -> Edges {
             edges.inputs.push((name.value.clone(), input));
         }
     }
-    if let Some(schema) = &parameters {
-        for required in schema.required() {
-            if spec.arguments.iter().all(|(name, _)| name.value != required) {
-                let what = format!("`{}` needs the argument `{required}`", call(spec));
-                let fault = names.file.source.fault(&spec.name.place, what);
-                names.missing(
-                    fault.hint(format!("add arguments.{required} to task `{}`", spec.name.value)),
-                );
-            }
-        }
-    }
+    let hint = |required: &str| format!("add arguments.{required} to task `{}`", spec.name.value);
+    called.requires(names, &spec.arguments, &spec.name.place, hint);
     for after in &spec.after {
         if let Some(other) = names.task(&after.value, &after.place) {
             if other == position {
@@ -88,28 +62,19 @@ pub(super) fn check(names: &mut Names<'_>, position: usize) -> Edges {
     }
     // What it waits for as a whole anyway has nothing to start early.
     edges.pipes.retain(|pipe| !edges.gates.contains(pipe));
+    if let Some(trigger) = &spec.trigger
+        && edges.upstream().is_empty()
+        && !names.file.broken
+        && spec.after.is_empty()
+        && !spec.arguments.iter().any(|(_, argument)| argument.value.takes_result())
+    {
+        let what = format!(
+            "task `{}` waits for no other task, so `trigger` says nothing",
+            spec.name.value
+        );
+        names.hinted(&trigger.place, what, "remove it, or name tasks in `after`");
+    }
     edges
-}
-
-fn call(spec: &TaskSpec) -> String {
-    format!("{}.{}", spec.component.value, spec.task.value)
-}
-
-/// What the component says of a task; `note` whether it has no such task.
-fn descriptor(names: &mut Names<'_>, spec: &TaskSpec, note: bool) -> Option<TaskDescriptor> {
-    if !note && !names.components.contains_key(spec.component.value.as_str()) {
-        return None;
-    }
-    let loaded = names.component(&spec.component)?;
-    let found = loaded.info.task(&spec.task.value).cloned();
-    if found.is_none() && note {
-        let what =
-            format!("component `{}` has no task `{}`", spec.component.value, spec.task.value);
-        let fault = names.file.source.fault(&spec.task.place, what);
-        let known = loaded.info.tasks.iter().map(|task| task.name.as_str());
-        names.faults.push(fault.suggest(&spec.task.value, known));
-    }
-    found
 }
 
 /// Whether a task runs once for each element of something.
@@ -118,15 +83,16 @@ pub(super) fn is_mapped(spec: &TaskSpec) -> bool {
 }
 
 /// One argument on its way to a task.
-struct Edge {
-    task: usize,
-    what: String,
-    wanted: Option<Schema>,
-    place: Place,
+pub(super) struct Edge {
+    /// The task that takes it; none for one that is called around the flow.
+    pub(super) task: Option<usize>,
+    pub(super) what: String,
+    pub(super) wanted: Option<Schema>,
+    pub(super) place: Place,
 }
 
 impl Edge {
-    fn input(&self, names: &mut Names<'_>, argument: &Argument) -> Option<Input> {
+    pub(super) fn input(&self, names: &mut Names<'_>, argument: &Argument) -> Option<Input> {
         let levels = match argument {
             Argument::Same(_) => 0,
             Argument::Each(_) => 1,
@@ -139,26 +105,20 @@ impl Edge {
                     .literal(&crate::argument::Located::new(literal.clone(), self.place.clone()))?;
                 self.known(names, value, levels, None)
             }
-            Operand::Reference(reference) => match &reference.root {
+            Operand::Reference { reference, errors } => match &reference.root {
                 Root::Parameter(_) => {
                     let value = names.parameter_at(reference, &self.place)?;
                     self.known(names, value, levels, Some(reference))
                 }
                 Root::Task(name) => {
                     let node = names.task(name, &self.place)?;
-                    if node == self.task {
+                    if Some(node) == self.task {
                         let what = format!("task `{name}` cannot take its own result");
                         names.fault(&self.place, what);
                         return None;
                     }
-                    self.result(names, node, reference, levels);
-                    let path = reference.path.join(".");
-                    let target = Target {
-                        node,
-                        path,
-                        text: reference.to_string().into(),
-                        errors: crate::policy::ErrorsMode::Raise,
-                    };
+                    self.result(names, node, reference, levels, *errors);
+                    let target = Target::new(node, reference, *errors);
                     Some(match levels {
                         0 => Input::Whole(target),
                         1 => Input::Each(List::Of(target)),
@@ -224,41 +184,50 @@ impl Edge {
     }
 
     /// The result of another task.
-    fn result(&self, names: &mut Names<'_>, node: usize, reference: &Reference, levels: u8) {
+    fn result(
+        &self,
+        names: &mut Names<'_>,
+        node: usize,
+        reference: &Reference,
+        levels: u8,
+        errors: ErrorsMode,
+    ) {
         let upstream = &names.file.tasks[node];
-        let Some(descriptor) = descriptor(names, upstream, false) else { return };
-        let Some(mut schema) = Schema::read(&descriptor.result) else { return };
-        // What is mapped over is in each of a mapped task's results, else in the list of them.
-        let each = is_mapped(upstream) && levels > 0;
-        if is_mapped(upstream) && levels == 0 {
-            schema = schema.listed();
+        let mapped = is_mapped(upstream);
+        if errors == ErrorsMode::States && levels > 0 && !mapped {
+            let what = format!(
+                "`{}` runs once, so the elements of its result have no states",
+                upstream.name.value
+            );
+            names.hinted(&self.place, what, "write errors = \"skip\", or take it with `from`");
+            return;
         }
-        for step in &reference.path {
-            match schema.step(step) {
-                Step::Found(next) => schema = next,
-                Step::Open => return,
-                Step::Nothing(why) => {
-                    let fault = names
-                        .file
-                        .source
-                        .fault(&self.place, format!("`{reference}` leads nowhere: {why}"));
-                    names.faults.push(fault.suggest(step, schema.properties()));
+        let described = called::descriptor(names, &upstream.component, &upstream.task);
+        let Some(schema) = described.and_then(|task| Schema::read(&task.result)) else { return };
+        let at = format!("`{reference}`");
+        let Some(mut schema) = self.at_path(names, schema, reference, mapped && levels == 0) else {
+            return;
+        };
+        // What is mapped over is in each of a mapped task's results, else in the list of them.
+        let each = mapped && levels > 0;
+        if errors == ErrorsMode::States {
+            // In the place of each result is a map that tells of it.
+            let one = each || !mapped || reference.path.first().is_some_and(|step| is_index(step));
+            schema = Schema::state(!one);
+        } else {
+            for level in 0..levels - u8::from(each) {
+                let Some(kinds) = schema.kinds() else { return };
+                if !kinds.has(Kinds::ARRAY) {
+                    let word = if levels == 1 { "map" } else { "flatten" };
+                    let of = if level > 0 || each { "an element of " } else { "" };
+                    let what = format!("`{word}` needs an array, but {of}{at} is {kinds}");
+                    names.fault(&self.place, what);
                     return;
                 }
-            }
-        }
-        for level in 0..levels - u8::from(each) {
-            let Some(kinds) = schema.kinds() else { return };
-            if !kinds.has(Kinds::ARRAY) {
-                let word = if levels == 1 { "map" } else { "flatten" };
-                let of = if level > 0 || each { "an element of " } else { "" };
-                let what = format!("`{word}` needs an array, but {of}`{reference}` is {kinds}");
-                names.fault(&self.place, what);
-                return;
-            }
-            match schema.element(None) {
-                Step::Found(next) => schema = next,
-                Step::Open | Step::Nothing(_) => return,
+                match schema.element(None) {
+                    Step::Found(next) => schema = next,
+                    Step::Open | Step::Nothing(_) => return,
+                }
             }
         }
         let (Some(given), Some(wanted)) =
@@ -267,11 +236,44 @@ impl Edge {
             return;
         };
         if !given.can_be(wanted) {
-            let of = if levels > 0 { "each element of " } else { "" };
-            let what = format!("{} takes {wanted}, but {of}`{reference}` is {given}", self.what);
+            let each = if levels > 0 { "each element of " } else { "" };
+            let states = if errors == ErrorsMode::States { "the states of " } else { "" };
+            let what = format!("{} takes {wanted}, but {each}{states}{at} is {given}", self.what);
             names.fault(&self.place, what);
         }
     }
+
+    /// What is at the path of a reference; none where the schema does not say, or nothing can be
+    /// there, which was noted.
+    fn at_path(
+        &self,
+        names: &mut Names<'_>,
+        mut schema: Schema,
+        reference: &Reference,
+        listed: bool,
+    ) -> Option<Schema> {
+        if listed {
+            schema = schema.listed();
+        }
+        for step in &reference.path {
+            match schema.step(step) {
+                Step::Found(next) => schema = next,
+                Step::Open => return None,
+                Step::Nothing(why) => {
+                    let what = format!("`{reference}` leads nowhere: {why}");
+                    let fault = names.file.source.fault(&self.place, what);
+                    names.faults.push(fault.suggest(step, schema.properties()));
+                    return None;
+                }
+            }
+        }
+        Some(schema)
+    }
+}
+
+/// Whether a step of a path is a position in a list.
+fn is_index(step: &str) -> bool {
+    step.parse::<u64>().is_ok()
 }
 
 fn holds_non_finite(value: &Value) -> bool {

@@ -44,6 +44,13 @@ impl Schema {
         Some(Self { here: root.clone(), root: Arc::new(root) })
     }
 
+    /// The schema of the map that tells of a run, or of a list of such maps.
+    pub(super) fn state(listed: bool) -> Self {
+        let one = json!({ "type": "object" });
+        let here = if listed { json!({ "type": "array", "items": one }) } else { one };
+        Self { root: Arc::new(here.clone()), here }
+    }
+
     fn part(&self, here: &Json) -> Self {
         Self { root: Arc::clone(&self.root), here: here.clone() }
     }

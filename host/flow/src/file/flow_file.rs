@@ -7,13 +7,14 @@ use toml::de::DeTable;
 
 use super::component::{self, ComponentSpec};
 use super::grants::{self, GrantSpec};
+use super::header::{self, Header};
 use super::limits;
 use super::reader::{Node, Reader};
 use super::task::{self, TaskSpec};
 use crate::argument::Located;
 use crate::fault::{Fault, Faults, Source};
 use crate::parameter::{self, ParameterSpec};
-use crate::reference::{PARAMETERS, Reference};
+use crate::reference::PARAMETERS;
 
 /// Largest flow file: 1 MiB.
 pub const MAX_FILE_BYTES: usize = 1 << 20;
@@ -25,7 +26,6 @@ pub const MAX_COMPONENTS: usize = 256;
 pub const MAX_PARAMETERS: usize = 256;
 
 const KEYS: [&str; 6] = ["flow", "components", "parameters", "limits", "grants", "tasks"];
-const FLOW_KEYS: [&str; 3] = ["name", "description", "result"];
 
 /// A flow file as it was read. [`FlowFile::check`] makes a plan of it.
 #[derive(Debug, Clone)]
@@ -35,9 +35,7 @@ pub struct FlowFile {
     pub(crate) faults: Vec<Fault>,
     /// Whether there were syntax errors: then what seems to be missing may just not be read.
     pub(crate) broken: bool,
-    pub(crate) name: String,
-    pub(crate) description: Option<String>,
-    pub(crate) result: Option<Located<Reference>>,
+    pub(crate) header: Header,
     pub(crate) components: Vec<ComponentSpec>,
     pub(crate) parameters: Vec<ParameterSpec>,
     pub(crate) limits: LimitOverrides,
@@ -87,7 +85,7 @@ impl FlowFile {
 
     fn assemble(mut reader: Reader, root: &DeTable<'_>, broken: bool) -> Self {
         reader.only(root, &KEYS, "the flow file");
-        let (name, description, result) = header(&mut reader, root);
+        let header = header::read(&mut reader, root);
         let (mut components, mut unread_components) = (Vec::new(), Vec::new());
         for (name, node) in section(&mut reader, root, "components", "component", MAX_COMPONENTS) {
             let key = name.value.clone();
@@ -133,9 +131,7 @@ impl FlowFile {
             source,
             faults,
             broken,
-            name,
-            description,
-            result,
+            header,
             components,
             parameters,
             limits: limits.unwrap_or_default(),
@@ -156,13 +152,13 @@ impl FlowFile {
     /// The flow's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.header.name
     }
 
     /// What the flow does.
     #[must_use]
     pub fn description(&self) -> Option<&str> {
-        self.description.as_deref()
+        self.header.description.as_deref()
     }
 
     /// The path of the file.
@@ -199,46 +195,6 @@ impl FlowFile {
 /// The directory of a flow file: what its relative paths start from.
 pub(crate) fn directory(file: &Path) -> PathBuf {
     file.parent().map(Path::to_owned).unwrap_or_default()
-}
-
-type Header = (String, Option<String>, Option<Located<Reference>>);
-
-fn header(reader: &mut Reader, root: &DeTable<'_>) -> Header {
-    let Some(node) = root.get("flow") else {
-        reader.missing(
-            &(0..0),
-            "the file has no table [flow]",
-            "write [flow] and below it name = \"…\"",
-        );
-        return Header::default();
-    };
-    let Some(table) = reader.table(node, "`flow`") else { return Header::default() };
-    reader.only(table, &FLOW_KEYS, "[flow]");
-    let name = table.get("name").and_then(|node| reader.string(node, "`name`"));
-    match &name {
-        Some(name) if !is_flow_name(&name.value) => {
-            let what = format!("`{}` cannot be the name of a flow", name.value);
-            let hint = "use lower-case letters, digits, `.`, `_` and `-`, starting with a letter \
-                        or digit, 128 at most";
-            reader.hinted(&name.place, what, hint);
-        }
-        None if !table.contains_key("name") => {
-            reader.missing(&node.span(), "[flow] has no `name`", "write name = \"…\"");
-        }
-        Some(_) | None => {}
-    }
-    let description =
-        table.get("description").and_then(|node| reader.string(node, "`description`"));
-    let result = table.get("result").and_then(|node| reader.reference(node, "`result`"));
-    (name.map(|name| name.value).unwrap_or_default(), description.map(|text| text.value), result)
-}
-
-/// Whether a flow may have this name: `[a-z0-9][a-z0-9._-]{0,127}`.
-fn is_flow_name(name: &str) -> bool {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    name.len() <= super::MAX_NAME_LENGTH
-        && name.starts_with(plain)
-        && name.chars().all(|c| plain(c) || "._-".contains(c))
 }
 
 /// The entries of one of the tables of named things, in the order of the file.

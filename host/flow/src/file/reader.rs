@@ -1,6 +1,9 @@
 //! Reads values out of a TOML tree, and notes a fault with its place where one does not fit. Which
 //! keys there are is not known here.
 
+use std::time::Duration;
+
+use sandmill_core::units;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -14,6 +17,8 @@ pub(crate) type Node<'i> = Spanned<DeValue<'i>>;
 
 /// Most characters of a name.
 pub const MAX_NAME_LENGTH: usize = 128;
+/// Longest time that a flow file can give to something: 365 days.
+pub const MAX_TIME_LIMIT: Duration = Duration::from_secs(365 * 24 * 3_600);
 
 /// Gathers faults while a file is read.
 pub(crate) struct Reader {
@@ -46,7 +51,37 @@ impl Reader {
         }
     }
 
-    fn wrong(&mut self, node: &Node<'_>, of: &str, expected: &str) {
+    /// As [`Reader::only`], where a key may have `-` in the place of `_`.
+    pub(crate) fn only_either(&mut self, table: &DeTable<'_>, known: &[&str], of: &str) {
+        for key in table.keys() {
+            let name: &str = key.get_ref();
+            if !known.contains(&name.replace('-', "_").as_str()) {
+                let fault = self.source.fault(&key.span(), format!("unknown key `{name}` in {of}"));
+                self.faults.push(fault.suggest(name, known.iter().copied()));
+            }
+        }
+    }
+
+    /// What is at a key that may have `-` in the place of `_`. Both at once are a fault.
+    pub(crate) fn either<'a, 'i>(
+        &mut self,
+        table: &'a DeTable<'i>,
+        key: &str,
+    ) -> Option<&'a Node<'i>> {
+        let other = key.replace('_', "-");
+        let (Some((_, node)), Some((again, _))) =
+            (table.get_key_value(key), table.get_key_value(other.as_str()))
+        else {
+            return table.get(key).or_else(|| table.get(other.as_str()));
+        };
+        if other != key {
+            let what = format!("`{other}` and `{key}` are the same key");
+            self.hinted(&again.span(), what, "remove one of them");
+        }
+        Some(node)
+    }
+
+    pub(crate) fn wrong(&mut self, node: &Node<'_>, of: &str, expected: &str) {
         let found = kind_name(node.get_ref());
         self.fault(&node.span(), format!("{of} is {expected}, not {found}"));
     }
@@ -107,6 +142,60 @@ impl Reader {
                 None
             }
         }
+    }
+
+    /// A whole number from `least` to `most`.
+    pub(crate) fn whole(
+        &mut self,
+        node: &Node<'_>,
+        of: &str,
+        least: u64,
+        most: u64,
+    ) -> Option<u64> {
+        let Literal::Integer(number) = self.literal(node)? else {
+            self.wrong(node, of, "a whole number");
+            return None;
+        };
+        let fits = u64::try_from(number).ok().filter(|number| (least..=most).contains(number));
+        if fits.is_none() {
+            self.fault(&node.span(), format!("{of} is from {least} to {most}, not {number}"));
+        }
+        fits
+    }
+
+    /// A duration with its unit, up to `most`.
+    pub(crate) fn duration(
+        &mut self,
+        node: &Node<'_>,
+        of: &str,
+        most: Duration,
+    ) -> Option<Duration> {
+        let DeValue::String(text) = node.get_ref() else {
+            self.wrong(node, of, "a duration with its unit, in quotes, such as \"10s\"");
+            return None;
+        };
+        match units::parse_duration(text) {
+            Ok(duration) if duration <= most => Some(duration),
+            Ok(_) => {
+                let what = format!("{of} is at most {}, not {text}", units::format_duration(most));
+                self.fault(&node.span(), what);
+                None
+            }
+            Err(why) => {
+                self.fault(&node.span(), why.to_string());
+                None
+            }
+        }
+    }
+
+    /// A duration with its unit that is not 0.
+    pub(crate) fn time_limit(&mut self, node: &Node<'_>, of: &str) -> Option<Duration> {
+        let time = self.duration(node, of, MAX_TIME_LIMIT)?;
+        if time.is_zero() {
+            self.fault(&node.span(), format!("{of} is 0, so that nothing could be done in it"));
+            return None;
+        }
+        Some(time)
     }
 
     pub(crate) fn reference(&mut self, node: &Node<'_>, of: &str) -> Option<Located<Reference>> {

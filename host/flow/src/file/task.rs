@@ -1,18 +1,15 @@
 //! `[tasks.NAME]` tables.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use sandmill_core::LimitOverrides;
-use toml::de::DeValue;
+use sandmill_core::{CachePolicy, LimitOverrides, RetryPolicy};
 
 use super::grants::{self, GrantSpec};
-use super::limits;
 use super::reader::{Node, Reader};
+use super::{amount, argument, cache, header, limits, retries};
 use crate::argument::{Argument, Located, Operand, Zip};
-use crate::reference::Reference;
-
-/// Most arguments of one task.
-pub const MAX_ARGUMENTS: usize = 256;
+use crate::policy::{Amount, Trigger};
 
 /// A `[tasks.NAME]` table.
 #[derive(Debug, Clone)]
@@ -39,11 +36,42 @@ pub struct TaskSpec {
     pub labels: BTreeSet<String>,
     /// Amounts that a host must have free: of `resources`, and of tags such as `resource:gpu=1`.
     pub resources: BTreeMap<String, f64>,
+    /// When a run that did not complete is tried again; none: as the flow says.
+    pub retries: Option<RetryPolicy>,
+    /// How long a run may wait for a slot.
+    pub queue_timeout: Option<Duration>,
+    /// Whether results may be taken from earlier runs; none: as the flow says. `false` in the file
+    /// is a policy that is none.
+    pub cache: Option<Located<Option<CachePolicy>>>,
+    /// By how the tasks before it ended, whether it runs.
+    pub trigger: Option<Located<Trigger>>,
+    /// Whether it is skipped when something that it depends on was.
+    pub skip_with_upstream: bool,
+    /// When its failed runs end a map.
+    pub max_failures: Option<Located<Amount>>,
+    /// Whether the first failed run of a map stops the others.
+    pub fail_fast: bool,
 }
 
-const KEYS: [&str; 9] =
-    ["call", "arguments", "zip", "after", "limits", "grants", "tags", "labels", "resources"];
-const FORMS: [&str; 5] = ["from", "map", "flatten", "unmapped", "literal"];
+const KEYS: [&str; 17] = [
+    "call",
+    "arguments",
+    "zip",
+    "after",
+    "limits",
+    "grants",
+    "tags",
+    "labels",
+    "resources",
+    "timeout",
+    "queue_timeout",
+    "retries",
+    "cache",
+    "trigger",
+    "skip_on_upstream_skip",
+    "max_failures",
+    "fail_fast",
+];
 /// What the tags begin with that ask for resources (`dask-resource:` in Prefect 0.x).
 const RESOURCE_TAGS: [&str; 2] = ["resource", "dask-resource"];
 
@@ -55,8 +83,9 @@ pub(super) fn read(
 ) -> Option<TaskSpec> {
     let of = format!("task `{}`", name.value);
     let table = reader.table(node, &of)?;
-    reader.only(table, &KEYS, &of);
-    let arguments = table.get("arguments").map(|node| arguments(reader, node)).unwrap_or_default();
+    reader.only_either(table, &KEYS, &of);
+    let arguments =
+        table.get("arguments").map(|node| argument::read(reader, node)).unwrap_or_default();
     let zip = table.get("zip").and_then(|node| Some((zip(reader, node)?, node.span())));
     if let Some((_, place)) = &zip
         && arguments.iter().all(|(_, argument)| argument.value != Argument::Same(Operand::Unread))
@@ -67,10 +96,19 @@ pub(super) fn read(
     }
     let zip = zip.map(|(zip, _)| zip).unwrap_or_default();
     let after = table.get("after").map(|node| reader.strings(node, "`after`")).unwrap_or_default();
-    let limits = table
+    let mut limits = table
         .get("limits")
         .map(|node| limits::read(reader, node, "the limits"))
         .unwrap_or_default();
+    if let Some(node) = table.get("timeout") {
+        let timeout = reader.time_limit(node, "`timeout`");
+        let within = table.get("limits").and_then(|node| node.get_ref().as_table());
+        if within.is_some_and(|limits| limits.contains_key("timeout")) {
+            let what = "`timeout` and `limits.timeout` are the same";
+            reader.hinted(&node.span(), what, "remove one of them");
+        }
+        limits.timeout = timeout.or(limits.timeout);
+    }
     let grants = table
         .get("grants")
         .map(|node| grants::read(reader, node, "the grants"))
@@ -78,8 +116,88 @@ pub(super) fn read(
     let tags = table.get("tags").map(|node| reader.strings(node, "`tags`")).unwrap_or_default();
     let labels =
         table.get("labels").map(|node| reader.strings(node, "`labels`")).unwrap_or_default();
+    let resources = resources(reader, &tags, table.get("resources"));
+    let retries = table.get("retries").and_then(|node| retries::read(reader, node));
+    let queue_timeout = reader
+        .either(table, "queue_timeout")
+        .and_then(|node| reader.time_limit(node, "`queue_timeout`"));
+    let cache = table.get("cache").and_then(|node| cache::read(reader, node));
+    let trigger = table
+        .get("trigger")
+        .and_then(|node| Some(Located::new(amount::trigger(reader, node)?, node.span())));
+    let skip_with_upstream = reader
+        .either(table, "skip_on_upstream_skip")
+        .and_then(|node| reader.boolean(node, "`skip_on_upstream_skip`"))
+        .unwrap_or(true);
+    let max_failures = reader.either(table, "max_failures").and_then(|node| {
+        Some(Located::new(amount::amount(reader, node, "`max_failures`")?, node.span()))
+    });
+    if let Some(max) = &max_failures
+        && arguments.iter().all(|(_, argument)| {
+            !argument.value.is_mapped() && argument.value != Argument::Same(Operand::Unread)
+        })
+    {
+        let what = format!("{of} maps over nothing, so `max_failures` says nothing");
+        reader.hinted(&max.place, what, "remove it");
+    }
+    let fail_fast = header::fail_fast(reader, table).unwrap_or_default();
+    let Some(call) = table.get("call") else {
+        reader.missing(
+            &name.place,
+            format!("{of} has no `call`"),
+            "write call = \"COMPONENT.TASK\"",
+        );
+        return None;
+    };
+    let (component, task) = self::call(reader, call)?;
+    Some(TaskSpec {
+        name,
+        component,
+        task,
+        arguments,
+        zip,
+        after,
+        limits,
+        grants,
+        tags: tags.into_iter().map(|tag| tag.value).collect(),
+        labels: labels.into_iter().map(|label| label.value).collect(),
+        resources,
+        retries,
+        queue_timeout,
+        cache,
+        trigger,
+        skip_with_upstream,
+        max_failures,
+        fail_fast,
+    })
+}
+
+/// Reads the name of a component's task: the component's, and its own there.
+pub(super) fn call(
+    reader: &mut Reader,
+    node: &Node<'_>,
+) -> Option<(Located<String>, Located<String>)> {
+    let call = reader.string(node, "`call`")?;
+    let (component, task) = match call.value.split_once('.') {
+        Some((component, task)) if !component.is_empty() && !task.is_empty() => (component, task),
+        _ => {
+            let what = format!("`{}` does not name a component's task", call.value);
+            reader.hinted(&call.place, what, "write call = \"COMPONENT.TASK\"");
+            return None;
+        }
+    };
+    let located = |text: &str| Located::new(text.to_owned(), call.place.clone());
+    Some((located(component), located(task)))
+}
+
+/// The amounts that tags and the table `resources` ask for.
+fn resources(
+    reader: &mut Reader,
+    tags: &[Located<String>],
+    table: Option<&Node<'_>>,
+) -> BTreeMap<String, f64> {
     let mut resources = BTreeMap::new();
-    for tag in &tags {
+    for tag in tags {
         match resource_of_tag(&tag.value) {
             Ok(None) => {}
             Ok(Some((key, amount))) => {
@@ -88,7 +206,7 @@ pub(super) fn read(
             Err(error) => reader.fault(&tag.place, error.to_string()),
         }
     }
-    if let Some(table) = table.get("resources").and_then(|node| reader.table(node, "`resources`")) {
+    if let Some(table) = table.and_then(|node| reader.table(node, "`resources`")) {
         for (key, node) in table {
             let amount = reader.number(node, &format!("the amount of `{}`", key.get_ref()));
             match amount {
@@ -100,36 +218,7 @@ pub(super) fn read(
             }
         }
     }
-    let Some(call) = table.get("call") else {
-        reader.missing(
-            &name.place,
-            format!("{of} has no `call`"),
-            "write call = \"COMPONENT.TASK\"",
-        );
-        return None;
-    };
-    let call = reader.string(call, "`call`")?;
-    let (component, task) = match call.value.split_once('.') {
-        Some((component, task)) if !component.is_empty() && !task.is_empty() => (component, task),
-        _ => {
-            let what = format!("`{}` does not name a component's task", call.value);
-            reader.hinted(&call.place, what, "write call = \"COMPONENT.TASK\"");
-            return None;
-        }
-    };
-    Some(TaskSpec {
-        name,
-        component: Located::new(component.to_owned(), call.place.clone()),
-        task: Located::new(task.to_owned(), call.place),
-        arguments,
-        zip,
-        after,
-        limits,
-        grants,
-        tags: tags.into_iter().map(|tag| tag.value).collect(),
-        labels: labels.into_iter().map(|label| label.value).collect(),
-        resources,
-    })
+    resources
 }
 
 fn zip(reader: &mut Reader, node: &Node<'_>) -> Option<Zip> {
@@ -140,75 +229,6 @@ fn zip(reader: &mut Reader, node: &Node<'_>) -> Option<Zip> {
         other => {
             let what = format!("unknown way to zip `{other}`");
             reader.hinted(&text.place, what, "write `strict` (the default) or `shortest`");
-            None
-        }
-    }
-}
-
-fn arguments(reader: &mut Reader, node: &Node<'_>) -> Vec<(Located<String>, Located<Argument>)> {
-    let Some(table) = reader.table(node, "`arguments`") else { return Vec::new() };
-    if table.len() > MAX_ARGUMENTS {
-        let what = format!("a task has at most {MAX_ARGUMENTS} arguments, not {}", table.len());
-        reader.fault(&node.span(), what);
-        return Vec::new();
-    }
-    let mut arguments = Vec::with_capacity(table.len());
-    for (key, value) in table {
-        let name = Located::new(key.get_ref().to_string(), key.span());
-        if let Some(argument) = argument(reader, value) {
-            arguments.push((name, Located::new(argument, value.span())));
-        } else {
-            // Its fault is noted; it is there all the same, so it must not be reported missing.
-            let unread = Argument::Same(Operand::Unread);
-            arguments.push((name, Located::new(unread, value.span())));
-        }
-    }
-    arguments
-}
-
-fn argument(reader: &mut Reader, node: &Node<'_>) -> Option<Argument> {
-    let DeValue::Table(table) = node.get_ref() else {
-        return Some(Argument::Same(Operand::Literal(reader.literal(node)?)));
-    };
-    let forms = table.keys().filter(|key| FORMS.contains(&&**key.get_ref())).count();
-    if forms > 1 && forms == table.len() {
-        let keys: Vec<String> = table.keys().map(|key| format!("`{}`", key.get_ref())).collect();
-        let what = format!("an argument has one form, not {}", keys.join(" and "));
-        reader.hinted(&node.span(), what, "for a table with such keys write { literal = { … } }");
-        return None;
-    }
-    let (Some((key, value)), 1) = (table.iter().next(), table.len()) else {
-        return Some(Argument::Same(Operand::Literal(reader.literal(node)?)));
-    };
-    Some(match &**key.get_ref() {
-        "from" => Argument::Same(Operand::Reference(reader.reference(value, "`from`")?.value)),
-        "literal" => Argument::Same(Operand::Literal(reader.literal(value)?)),
-        "map" => Argument::Each(iterated(reader, value, "`map`")?),
-        "flatten" => Argument::EachOfEach(iterated(reader, value, "`flatten`")?),
-        "unmapped" => Argument::Same(match value.get_ref() {
-            DeValue::String(text) if Reference::looks_like_one(text) => {
-                Operand::Reference(reader.reference(value, "`unmapped`")?.value)
-            }
-            DeValue::Table(table) if table.len() == 1 && table.contains_key("literal") => {
-                Operand::Literal(reader.literal(&table["literal"])?)
-            }
-            _ => Operand::Literal(reader.literal(value)?),
-        }),
-        _ => Argument::Same(Operand::Literal(reader.literal(node)?)),
-    })
-}
-
-/// What is mapped over: a reference, or a list.
-fn iterated(reader: &mut Reader, node: &Node<'_>, of: &str) -> Option<Operand> {
-    match node.get_ref() {
-        DeValue::String(_) => Some(Operand::Reference(reader.reference(node, of)?.value)),
-        DeValue::Array(_) => Some(Operand::Literal(reader.literal(node)?)),
-        other => {
-            let what = format!(
-                "{of} takes a reference or an array, not {}",
-                super::reader::kind_name(other)
-            );
-            reader.fault(&node.span(), what);
             None
         }
     }

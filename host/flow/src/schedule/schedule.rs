@@ -51,7 +51,7 @@ impl Schedule {
             }
             schedule.stages[id].waiting = node.gates.len() + node.pipes.len();
         }
-        if let Some(target) = &plan.result {
+        for target in plan.result.targets() {
             schedule.stages[target.node].readers += 1;
         }
         for id in 0..count {
@@ -126,7 +126,7 @@ impl Schedule {
     /// What the flow comes to. Tells the truth once it is finished.
     #[must_use]
     pub fn conclusion(&self) -> Conclusion {
-        if let Some(target) = &self.plan.result {
+        if let crate::plan::Results::One(target) = &self.plan.result {
             let name = &self.plan.nodes[target.node].name;
             if let Some(blame) = &self.stages[target.node].blame {
                 let what = format!("the result task `{name}` did not complete, because of {blame}");
