@@ -153,12 +153,10 @@ impl Job {
         tried: Tried,
     ) -> Result<Duration, Report> {
         let number = self.number();
-        let options = Arc::clone(&self.call.options);
         let shortage = self.out_of_memory.take();
-        let delay = self.delay_after(&options, &report.outcome);
-        if let Some(delay) = delay {
+        if let Some(delay) = self.delay_after(&report.outcome) {
             let cause = words_of(&report.outcome);
-            let of = options.retries.retries.min(MAX_RETRIES) + 1;
+            let of = self.call.options.retries.retries.min(MAX_RETRIES) + 1;
             let when = match delay {
                 Duration::ZERO => "at once".to_owned(),
                 delay => format!("in {}", format_duration(delay)),
@@ -173,20 +171,32 @@ impl Job {
         }
         let events = self.promise.events();
         events.emit(self.promise.run(), || EventKind::Attempt(tried.end(number, &report, None)));
-        // Nobody can give what was asked for: then the run ends as it did with what it had.
         Err(match shortage {
+            // Nobody can give what was asked for: then the run ends as it did with what it had.
             Some(shortage) if is_end(&report.outcome, EndKind::Refused) => *shortage,
+            // It would have been tried again, so what failed it was not its last word.
+            _ if self.token().is_cancelled() && self.is_retried(&report.outcome) => {
+                let cause = words_of(&report.outcome);
+                let message = format!(
+                    "cancelled before it was tried again, attempt {number} ended with {cause}"
+                );
+                Report::new(End::new(EndKind::Cancelled, message).into(), report.usage)
+            }
             _ => report,
         })
     }
 
+    fn is_retried(&self, outcome: &Outcome) -> bool {
+        self.call.options.retries.retries_after(self.number(), outcome)
+    }
+
     /// How long to wait before the next attempt; none when there is none.
-    fn delay_after(&self, options: &CallOptions, outcome: &Outcome) -> Option<Duration> {
-        let number = self.number();
-        if !options.retries.retries_after(number, outcome) || self.token().is_cancelled() {
+    fn delay_after(&self, outcome: &Outcome) -> Option<Duration> {
+        if !self.is_retried(outcome) || self.token().is_cancelled() {
             return None;
         }
-        let delay = options.retries.delay_after(self.promise.run(), number);
+        let options = &self.call.options;
+        let delay = options.retries.delay_after(self.promise.run(), self.number());
         let due = Instant::now() + delay;
         options.deadline.is_none_or(|deadline| due < deadline).then_some(delay)
     }

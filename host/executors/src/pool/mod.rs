@@ -7,5 +7,8 @@ mod slots;
 mod timer;
 mod waiting;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::{DEFAULT_QUEUE, MAX_DELAYED, MAX_SLOTS, PoolConfig};
 pub use executor::PoolExecutor;
