@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandmill_wire::{End, Outcome, RunId, Value};
+use serde::{Deserialize, Serialize};
 
 use crate::{CachePolicy, RetryPolicy, State};
 
 /// Names a run among those that a flow called: the number of the command that called it, from 0 in
 /// the order of commands, and the position in its map. The same each time the flow is taken up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FutureKey {
     /// The number of the command.
     pub command: u32,
@@ -32,7 +33,8 @@ pub struct FlowTarget {
 
 /// What a call of a flow may say besides its arguments. Limits and grants beyond these are those
 /// of the flow's run.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct FlowCallOptions {
     /// A name for people in place of the task's.
     pub name: Option<String>,
@@ -79,7 +81,7 @@ pub enum FlowElements {
 }
 
 /// When a wait for several runs is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FlowReturnWhen {
     /// All have ended.
     All,
@@ -111,7 +113,7 @@ pub enum FlowNext {
 }
 
 /// What a set of runs that a flow watches is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FlowWatched {
     /// One run.
     One(FutureKey),

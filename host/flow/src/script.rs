@@ -116,6 +116,13 @@ pub trait Script: Send {
     /// `Ready(None)`: nothing ever again; when all calls have ended, the flow has.
     fn poll_act(&mut self, context: &mut Context<'_>) -> Poll<Option<Act>>;
 
+    /// The next [`Act::Cancel`] that cannot wait until there is room for calls: asked for before
+    /// [`Script::poll_act`], also while the executor is full. `Pending`: none until `context` is
+    /// woken.
+    fn poll_cancel(&mut self, _context: &mut Context<'_>) -> Poll<Act> {
+        Poll::Pending
+    }
+
     /// What a stage's runs have in common. Asked once for each stage, before its first act.
     fn stage(&self, stage: StageId) -> StageSpec;
 

@@ -2,10 +2,10 @@
 
 /// A set of positions.
 #[derive(Debug, Default)]
-pub(super) struct Marks(Vec<u64>);
+pub(crate) struct Marks(Vec<u64>);
 
 impl Marks {
-    pub(super) fn set(&mut self, index: u64) {
+    pub(crate) fn set(&mut self, index: u64) {
         let (word, bit) = place(index);
         if self.0.len() <= word {
             self.0.resize(word + 1, 0);
@@ -13,13 +13,13 @@ impl Marks {
         self.0[word] |= bit;
     }
 
-    pub(super) fn has(&self, index: u64) -> bool {
+    pub(crate) fn has(&self, index: u64) -> bool {
         let (word, bit) = place(index);
         self.0.get(word).is_some_and(|bits| bits & bit != 0)
     }
 
     /// Every position in the set, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = u64> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> {
         (0..self.0.len() as u64 * 64).filter(|index| self.has(*index))
     }
 }

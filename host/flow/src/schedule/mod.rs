@@ -11,5 +11,6 @@ mod step;
 
 pub use blame::Blame;
 pub use inputs::MAX_RESULT_BYTES;
+pub(crate) use marks::Marks;
 pub use schedule::Schedule;
 pub use step::{Cause, Conclusion, Ended, Step};

@@ -59,6 +59,8 @@ pub enum Cause {
     Inputs(Failure),
     /// It is skipped, for this reason.
     Skipped(Arc<str>),
+    /// It cannot be called: there is no such task, say.
+    Refused(Arc<str>),
     /// It is not started any more: too many others failed, or the flow stops.
     NotRun(Arc<str>),
 }
@@ -71,6 +73,7 @@ impl Cause {
             Self::Inputs(failure) => return Outcome::Failure(failure),
             Self::Upstream(blame) => (EndKind::UpstreamFailed, format!("it depends on {blame}")),
             Self::Unmet(why) => (EndKind::UpstreamFailed, why.to_string()),
+            Self::Refused(why) => (EndKind::Refused, why.to_string()),
             Self::Skipped(why) => (EndKind::Skipped, why.to_string()),
             Self::NotRun(why) => (EndKind::Cancelled, why.to_string()),
         };
