@@ -11,7 +11,7 @@ use sandmill_wire::{Outcome, RunId};
 
 use crate::StoreError;
 use crate::ops::{Change, Record};
-use crate::queue::Op;
+use crate::queue::{Health, Op};
 use crate::record::{AttemptRecord, Earlier, Recorded, RunEnd, RunKey, StageRecord};
 use crate::recorded;
 use crate::store::Shared;
@@ -194,6 +194,15 @@ impl Journal {
     /// make no further calls.
     pub fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
         self.0.shared.queue.poll_room(context)
+    }
+
+    /// Why the store records nothing any more, where that is so: then the flow should stop.
+    #[must_use]
+    pub fn failure(&self) -> Option<Arc<StoreError>> {
+        match self.0.shared.queue.health() {
+            Health::Failed(error) => Some(error),
+            Health::Good | Health::Full { .. } => None,
+        }
     }
 
     /// Waits until everything that was said so far is on disk. On a full disk that takes until
