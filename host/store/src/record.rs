@@ -33,6 +33,10 @@ pub struct FlowSource {
     /// What the command line set over the flow's own: limits, grants, executor, slots, as one JSON
     /// object that only its author reads.
     pub overrides: String,
+    /// Of a flow run that is based on another: whether it uses the results of all runs that
+    /// completed there, or only of those to which nothing was granted.
+    #[serde(default)]
+    pub reuse_completed: bool,
 }
 
 /// A component of a flow's source.
