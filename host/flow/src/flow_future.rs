@@ -8,9 +8,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use sandmill_core::{RunError, State, TaskFuture};
+use sandmill_core::{CancelToken, RunError, State, TaskFuture};
 use sandmill_wire::{Outcome, RunId, Value};
 
+use crate::signals::Signals;
 use crate::summary::FlowReport;
 
 /// A handle on the run of a flow (Prefect's `PrefectFlowRunFuture`): cheap to clone, usable from
@@ -20,9 +21,17 @@ use crate::summary::FlowReport;
 pub struct FlowRunFuture {
     pub(crate) future: TaskFuture,
     pub(crate) report: Arc<Mutex<FlowReport>>,
+    pub(crate) signals: Arc<Signals>,
 }
 
 impl FlowRunFuture {
+    /// A handle on a run of a flow that is not run.
+    pub(crate) fn of_refused(future: TaskFuture, flow: &Arc<str>, cancel: &CancelToken) -> Self {
+        let report = FlowReport::new(Arc::clone(flow), future.id());
+        let signals = Signals::new(cancel.clone());
+        Self { future, report: Arc::new(Mutex::new(report)), signals }
+    }
+
     /// The id of the flow's run: the parent of its tasks' runs.
     #[must_use]
     pub fn id(&self) -> RunId {
@@ -72,10 +81,27 @@ impl FlowRunFuture {
         self.report.lock().clone()
     }
 
-    /// Stops the flow: no further task is started, and those under way are cancelled. The flow
-    /// ends as cancelled when they have ended.
+    /// Stops the flow for good: no further task is started, and those under way are cancelled. The
+    /// flow ends as cancelled when they have ended and its hook on exit was called. The second call
+    /// stops the hook too; the third gives up waiting for the history to be written.
     pub fn cancel(&self) {
+        self.signals.asked_to_end();
         self.future.cancel();
+    }
+
+    /// Stops the flow so that it can be taken up again, where it has a journal: runs under way are
+    /// stopped and, like the flow, not ended but `Interrupted` in it. This future ends as cancelled,
+    /// with words that begin with `interrupted`. The hook on exit is not called: it is when the
+    /// flow ends. The second call gives up waiting for the history to be written. Does nothing to a
+    /// flow that was cancelled before.
+    pub fn interrupt(&self, why: impl Into<Arc<str>>) {
+        self.signals.interrupt(why.into());
+    }
+
+    /// What stops the flow without being a handle on it: it may go unheld all the same.
+    #[must_use]
+    pub fn stopper(&self) -> FlowStopper {
+        FlowStopper(Arc::clone(&self.signals))
     }
 
     /// Lets the run go on when nobody holds a handle on it any more.
@@ -85,14 +111,37 @@ impl FlowRunFuture {
 
     /// Calls `callback` once the run has ended, as [`TaskFuture::on_done`] does.
     pub fn on_done(&self, callback: impl FnOnce(Self) + Send + 'static) {
-        let report = Arc::clone(&self.report);
-        self.future.on_done(move |future| callback(Self { future, report }));
+        let (report, signals) = (Arc::clone(&self.report), Arc::clone(&self.signals));
+        self.future.on_done(move |future| callback(Self { future, report, signals }));
     }
 
     /// The same handle as a task's, for groups of futures.
     #[must_use]
     pub fn as_task(&self) -> &TaskFuture {
         &self.future
+    }
+}
+
+/// Stops a flow (see [`FlowRunFuture::stopper`]).
+#[derive(Clone)]
+pub struct FlowStopper(Arc<Signals>);
+
+impl FlowStopper {
+    /// As [`FlowRunFuture::cancel`].
+    pub fn cancel(&self) {
+        self.0.asked_to_end();
+        self.0.flow.cancel();
+    }
+
+    /// As [`FlowRunFuture::interrupt`].
+    pub fn interrupt(&self, why: impl Into<Arc<str>>) {
+        self.0.interrupt(why.into());
+    }
+}
+
+impl fmt::Debug for FlowStopper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FlowStopper({:?})", self.0.flow)
     }
 }
 

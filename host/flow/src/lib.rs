@@ -41,7 +41,7 @@ pub use file::{
     MAX_PARAMETERS, MAX_RESULTS, MAX_TASKS, MAX_TIME_LIMIT, Setting, TagError, TaskSpec,
     resource_of_tag,
 };
-pub use flow_future::FlowRunFuture;
+pub use flow_future::{FlowRunFuture, FlowStopper};
 pub use hook::{HOOK_OUTPUT_GRACE, MAX_HOOK_LINE, MAX_HOOK_MESSAGE, MAX_HOOK_OUTPUT};
 pub use literal::Literal;
 pub use parameter::{ParameterSpec, ParameterType};

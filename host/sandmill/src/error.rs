@@ -15,6 +15,9 @@ pub enum HostError {
     /// The executor could not be opened.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The data directory could not be opened.
+    #[error(transparent)]
+    Store(#[from] sandmill_store::StoreError),
     /// A component's file could not be read.
     #[error("`{}` could not be read", path.display())]
     Read {

@@ -2,15 +2,22 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sandmill_core::{
     Call, CallOptions, Clock, Component, ComponentInfo, Events, Executor, FutureList, Grants,
     Invoker, Limits, MapOptions, Observer, StartContext, TaskFuture,
 };
 use sandmill_executors::{InlineExecutor, PoolConfig, PoolExecutor};
+use sandmill_flow::FlowRunner;
 use sandmill_sandbox::{CacheConfig, Sandbox, SandboxConfig};
+use sandmill_store::{Cache, CacheBounds, CachingInvoker, LogStore, Store, StoreConfig};
 
+use crate::flow::{FlowError, Flows};
 use crate::{HostError, Task, load_component};
+
+/// What a host that was given a data directory calls itself to others who want it.
+const HOLDER: &str = "an embedder of sandmill";
 
 /// Which executor a host has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,6 +41,14 @@ pub struct HostBuilder {
     sandbox: SandboxConfig,
     options: CallOptions,
     observers: Vec<Arc<dyn Observer>>,
+    store: Option<OpenStore>,
+    cache_bounds: CacheBounds,
+}
+
+/// Where a host's history goes.
+enum OpenStore {
+    Open(Store),
+    At(StoreConfig),
 }
 
 impl HostBuilder {
@@ -97,10 +112,39 @@ impl HostBuilder {
         self
     }
 
+    /// Keeps history in this store: of the flows that [`Host::start_flow`] starts, of what every
+    /// run logs, and of results that calls ask to be cached. Default: nothing is kept.
+    #[must_use]
+    pub fn store(mut self, store: Store) -> Self {
+        self.store = Some(OpenStore::Open(store));
+        self
+    }
+
+    /// The same in a data directory, which is opened with the host and held as long as it is there.
+    #[must_use]
+    pub fn data_dir(self, directory: impl AsRef<Path>) -> Self {
+        let (dir, wait) = (directory.as_ref().to_owned(), Duration::ZERO);
+        self.store_config(StoreConfig { dir, wait, holder: HOLDER.to_owned() })
+    }
+
+    /// The same, waiting for another holder or under a name for others to see.
+    #[must_use]
+    pub fn store_config(mut self, config: StoreConfig) -> Self {
+        self.store = Some(OpenStore::At(config));
+        self
+    }
+
+    /// How much the cache of results may hold. Default: [`CacheBounds::default`].
+    #[must_use]
+    pub const fn cache_bounds(mut self, bounds: CacheBounds) -> Self {
+        self.cache_bounds = bounds;
+        self
+    }
+
     /// Opens the host.
     ///
     /// # Errors
-    /// When the sandbox cannot be built or the executor not be opened.
+    /// When the sandbox cannot be built, or the executor or the data directory not be opened.
     pub fn build(self) -> Result<Host, HostError> {
         let mut config = self.sandbox;
         if let Some(cache) = self.cache {
@@ -111,7 +155,19 @@ impl HostBuilder {
             ExecutorKind::Pool => self.pool.slots.max(1),
         };
         let sandbox = Sandbox::new(config)?;
-        let invoker: Arc<dyn Invoker> = Arc::new(sandbox.clone());
+        let store = match self.store {
+            Some(OpenStore::At(config)) => Some(Store::open(config)?),
+            Some(OpenStore::Open(store)) => Some(store),
+            None => None,
+        };
+        let history = store.map(|store| History::new(store, self.cache_bounds));
+        let sandboxed: Arc<dyn Invoker> = Arc::new(sandbox.clone());
+        let invoker: Arc<dyn Invoker> = match &history {
+            Some(history) => {
+                Arc::new(CachingInvoker::new(sandboxed, Arc::clone(&history.cache)))
+            }
+            None => sandboxed,
+        };
         let executor: Arc<dyn Executor> = match (self.custom, self.kind) {
             (Some(make), _) => make(invoker),
             (None, ExecutorKind::Inline) => Arc::new(InlineExecutor::new(invoker)),
@@ -119,19 +175,42 @@ impl HostBuilder {
         };
         let events = Events::new(Clock::system());
         self.observers.into_iter().for_each(|observer| events.observe(observer));
+        if let Some(history) = &history {
+            events.observe(history.logs.sink());
+        }
         let context = StartContext { events: events.clone() };
         pollster::block_on(executor.start(context))?;
-        Ok(Host { sandbox, executor, events, options: Arc::new(self.options) })
+        let runner = FlowRunner::new(Arc::clone(&executor), events.clone());
+        let (options, flows) = (Arc::new(self.options), Flows::default());
+        Ok(Host { sandbox, executor, events, options, runner, flows, history })
     }
 }
 
-/// An open host. When it is dropped, what is under way is cancelled; [`Host::close`] lets it
-/// finish.
+/// What a host writes to its data directory.
+struct History {
+    store: Store,
+    cache: Arc<Cache>,
+    logs: LogStore,
+}
+
+impl History {
+    fn new(store: Store, bounds: CacheBounds) -> Self {
+        let cache = Arc::new(Cache::new(&store, bounds));
+        let logs = LogStore::open(store.dir());
+        Self { store, cache, logs }
+    }
+}
+
+/// An open host. When it is dropped, what is under way is cancelled, and flows that are written
+/// down are interrupted: they can be taken up again. [`Host::close`] lets calls finish first.
 pub struct Host {
     sandbox: Sandbox,
     executor: Arc<dyn Executor>,
     events: Events,
     options: Arc<CallOptions>,
+    runner: FlowRunner,
+    flows: Flows,
+    history: Option<History>,
 }
 
 impl Host {
@@ -222,14 +301,50 @@ impl Host {
         &self.sandbox
     }
 
-    /// Lets everything that was accepted finish, and closes the host.
+    /// The store, where it has one.
+    #[must_use]
+    pub fn store(&self) -> Option<&Store> {
+        self.history.as_ref().map(|history| &history.store)
+    }
+
+    /// The cache of results, where it has a store.
+    #[must_use]
+    pub fn cache(&self) -> Option<&Arc<Cache>> {
+        self.history.as_ref().map(|history| &history.cache)
+    }
+
+    /// Where the lines go that runs log, where it has a store.
+    #[must_use]
+    pub fn logs(&self) -> Option<&LogStore> {
+        self.history.as_ref().map(|history| &history.logs)
+    }
+
+    /// Runs flows on the host's executor. What it is given to run is written down where that has a
+    /// journal; [`Host::start_flow`] sees to that.
+    #[must_use]
+    pub const fn flow_runner(&self) -> &FlowRunner {
+        &self.runner
+    }
+
+    pub(crate) fn history(&self) -> Result<&Store, FlowError> {
+        self.store().ok_or(FlowError::NoStore)
+    }
+
+    pub(crate) const fn flows(&self) -> &Flows {
+        &self.flows
+    }
+
+    /// Lets everything that was accepted finish, flows that are written down among it, and closes
+    /// the host.
     pub fn close(self) {
+        self.flows.wait();
         pollster::block_on(self.executor.shutdown());
     }
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
-        self.executor.abort();
+        // First, so that what ends because of the abort is known to have been interrupted.
+        self.flows.close(|| self.executor.abort());
     }
 }

@@ -34,7 +34,10 @@ mod task;
 mod zip;
 
 pub use error::HostError;
-pub use flow::FlowError;
+pub use flow::{
+    CANCEL_POLL, FLOWS_END_GRACE, FlowError, FlowStart, PlannedFlow, RerunOptions, ResumeOptions,
+    StartedFlow,
+};
 pub use host::{ExecutorKind, Host, HostBuilder};
 pub use load::load_component;
 pub use task::Task;
@@ -55,6 +58,8 @@ pub use sandmill_core::{
 pub use sandmill_executors as executors;
 /// The sandbox and its limits.
 pub use sandmill_sandbox as sandbox;
+/// Run history, journals, results and the cache of results: what outlives a process.
+pub use sandmill_store as store;
 pub use sandmill_wire::{Digest, End, EndKind, Failure, Outcome, RunId, TrapKind, Value, value};
 
 /// An argument map: `args! { "name" => value, … }`, where a value is anything that serde can

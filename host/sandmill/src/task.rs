@@ -1,10 +1,11 @@
 //! One task of a component, ready to be called: the short way to make calls and maps.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sandmill_core::{
-    Call, CallOptions, Component, Executor, FutureList, Grants, LimitOverrides, MapOptions,
-    TaskFuture,
+    CachePolicy, Call, CallOptions, Component, Executor, FutureList, Grants, LimitOverrides,
+    MapOptions, RetryPolicy, TaskFuture,
 };
 use sandmill_wire::Value;
 use sandmill_wire::value::{ArgumentTemplate, ValueError};
@@ -60,6 +61,30 @@ impl Task {
     pub fn limits(mut self, limits: &LimitOverrides) -> Self {
         let options = Arc::make_mut(&mut self.options);
         options.limits = limits.over(&options.limits);
+        self
+    }
+
+    /// The same, tried again as this policy says when a call does not complete. The executor tries
+    /// again, in the same run: its future ends with the last attempt.
+    #[must_use]
+    pub fn retries(mut self, policy: RetryPolicy) -> Self {
+        Arc::make_mut(&mut self.options).retries = policy;
+        self
+    }
+
+    /// The same, ended as `timed-out` when a call waits longer than this for a slot: from its
+    /// submission, and again from whenever a retry is due. The calls of a map are made when there
+    /// is a slot for them, so only their retries wait.
+    #[must_use]
+    pub fn queue_timeout(mut self, timeout: Duration) -> Self {
+        Arc::make_mut(&mut self.options).queue_timeout = Some(timeout);
+        self
+    }
+
+    /// The same, with results taken from the cache as this policy says, where the host has one.
+    #[must_use]
+    pub fn cache(mut self, policy: CachePolicy) -> Self {
+        Arc::make_mut(&mut self.options).cache = Some(policy);
         self
     }
 

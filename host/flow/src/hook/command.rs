@@ -1,0 +1,216 @@
+//! Runs a command of the host: with its own process group, a time limit, and bounded output.
+
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::task::Poll;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::channel::oneshot;
+use futures::executor::block_on;
+use futures_timer::Delay;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use sandmill_core::{CancelToken, EventKind, Events, LogLevel, LogLine, LogSource};
+use sandmill_wire::{End, EndKind, Failure, Outcome, RunId, Value};
+
+use super::facts::Facts;
+
+/// Most bytes of a hook's output that go to its flow's log, both streams together: 1 MiB. What is
+/// beyond is read and left out.
+pub const MAX_HOOK_OUTPUT: usize = 1 << 20;
+/// Most bytes of one line of it: 16 KiB. A longer one becomes several.
+pub const MAX_HOOK_LINE: usize = 16 << 10;
+/// How long the rest of a hook's output is waited for when its process has ended, where something
+/// that has left its process group holds on to the pipe: 1 s.
+pub const HOOK_OUTPUT_GRACE: Duration = Duration::from_secs(1);
+
+/// The kind of failure of a command that ended with something else than zero.
+const COMMAND_FAILED: &str = "command-failed";
+
+/// Runs a command until it ends, `timeout` is over or `stop` is set; then its process
+/// group is killed. What it writes goes to the log of the flow's run.
+pub(crate) fn run_command(
+    argv: &[String],
+    directory: &Path,
+    facts: &Facts,
+    timeout: Duration,
+    stop: &CancelToken,
+    events: &Events,
+) -> Outcome {
+    let Some((program, arguments)) = argv.split_first() else {
+        return End::new(EndKind::Refused, "the hook names no program").into();
+    };
+    let refused = |error: &dyn std::fmt::Display| {
+        End::new(EndKind::Refused, format!("`{program}` could not be started: {error}")).into()
+    };
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .envs(facts.variables())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    if !directory.as_os_str().is_empty() {
+        command.current_dir(directory);
+    }
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => return refused(&error),
+    };
+    let readers = attend(&mut child, facts, events);
+    let end = wait(&child, timeout, stop);
+    // What it left behind in its group ends with it, however it ended itself. It has not been
+    // reaped yet, so the number is still its own.
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        let _gone_already = rustix::process::kill_process_group(group, Signal::KILL);
+    }
+    let status = child.wait();
+    readers.finish();
+    match end {
+        Waited::Exited => match status {
+            Ok(status) => outcome(program, status),
+            Err(error) => {
+                let what = format!("how `{program}` ended could not be found out: {error}");
+                End::new(EndKind::HostError, what).into()
+            }
+        },
+        Waited::TimedOut => {
+            let within = sandmill_core::units::format_duration(timeout);
+            let what = format!("`{program}` was not done within {within}, and was killed");
+            End::new(EndKind::TimedOut, what).into()
+        }
+        Waited::Stopped => {
+            End::new(EndKind::Cancelled, format!("`{program}` was stopped with its flow")).into()
+        }
+    }
+}
+
+fn outcome(program: &str, status: ExitStatus) -> Outcome {
+    if status.success() {
+        return Outcome::Value(Value::nil());
+    }
+    // `exit status: 3`, or `signal: 9 (SIGKILL)`.
+    Outcome::Failure(Failure::new(COMMAND_FAILED, format!("`{program}` ended with {status}")))
+}
+
+/// What ended the wait for a command.
+enum Waited {
+    Exited,
+    TimedOut,
+    Stopped,
+}
+
+/// Waits for the end of a child without reaping it, so that its number stays its own.
+fn wait(child: &Child, timeout: Duration, stop: &CancelToken) -> Waited {
+    let (sender, mut ended) = oneshot::channel::<()>();
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let waiter = std::thread::Builder::new().name("sandmill-hook".to_owned()).spawn(move || {
+        if let Some(pid) = pid {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            while rustix::process::waitid(WaitId::Pid(pid), options)
+                == Err(rustix::io::Errno::INTR)
+            {}
+        }
+        drop(sender);
+    });
+    if waiter.is_err() {
+        // There is no thread to be had, so there is nobody to wait with: it is stopped.
+        return Waited::Stopped;
+    }
+    let mut timer = Delay::new(timeout);
+    block_on(std::future::poll_fn(|context| {
+        if ended.poll_unpin(context).is_ready() {
+            return Poll::Ready(Waited::Exited);
+        }
+        if stop.poll_cancelled(context).is_ready() {
+            return Poll::Ready(Waited::Stopped);
+        }
+        timer.poll_unpin(context).map(|()| Waited::TimedOut)
+    }))
+}
+
+/// The threads that read what a command writes.
+struct Readers(Receiver<()>);
+
+impl Readers {
+    /// Waits until all has been read, or [`HOOK_OUTPUT_GRACE`] is over.
+    fn finish(self) {
+        // Nothing is ever sent: the channel ends with the last reader.
+        let _ended = self.0.recv_timeout(HOOK_OUTPUT_GRACE);
+    }
+}
+
+/// Writes the facts to a command's input, and reads its output into the log of the flow's run.
+fn attend(child: &mut Child, facts: &Facts, events: &Events) -> Readers {
+    let (sender, receiver) = channel();
+    let spawn = |job: Box<dyn FnOnce() + Send>| {
+        // Without a thread the pipe is closed, which the command may notice.
+        let _unjoined =
+            std::thread::Builder::new().name("sandmill-hook-io".to_owned()).spawn(job);
+    };
+    if let Some(mut input) = child.stdin.take() {
+        let text = format!("{}\n", facts.json());
+        spawn(Box::new(move || {
+            // A command need not read its input.
+            let _unread = input.write_all(text.as_bytes());
+        }));
+    }
+    let left = Arc::new(AtomicUsize::new(MAX_HOOK_OUTPUT));
+    let log = |source| Log { run: facts.run, events: events.clone(), left: Arc::clone(&left), source };
+    let guard = |sender: &Sender<()>| sender.clone();
+    if let Some(output) = child.stdout.take() {
+        let (log, guard) = (log(LogSource::Stdout), guard(&sender));
+        spawn(Box::new(move || log.read(output, guard)));
+    }
+    if let Some(errors) = child.stderr.take() {
+        let (log, guard) = (log(LogSource::Stderr), guard(&sender));
+        spawn(Box::new(move || log.read(errors, guard)));
+    }
+    Readers(receiver)
+}
+
+/// One stream of a command's output, on its way to a log.
+struct Log {
+    run: RunId,
+    events: Events,
+    left: Arc<AtomicUsize>,
+    source: LogSource,
+}
+
+impl Log {
+    /// Reads until the stream ends; `guard` goes when it has.
+    fn read(&self, stream: impl Read, guard: Sender<()>) {
+        let mut stream = BufReader::new(stream);
+        let (mut line, mut told) = (Vec::new(), false);
+        let limit = MAX_HOOK_LINE as u64;
+        while let Ok(read @ 1..) = stream.by_ref().take(limit).read_until(b'\n', &mut line) {
+            let all = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(read)
+            });
+            if all.is_ok() {
+                let text = line.strip_suffix(b"\n").unwrap_or(&line);
+                self.line(self.source, String::from_utf8_lossy(text).into_owned());
+            } else if !std::mem::replace(&mut told, true) {
+                let most = sandmill_core::units::format_size(MAX_HOOK_OUTPUT as u64);
+                let what = format!("the hook wrote more than {most}; the rest is left out");
+                self.line(LogSource::Host, what);
+            }
+            line.clear();
+        }
+        drop(guard);
+    }
+
+    fn line(&self, source: LogSource, message: String) {
+        let level = match source {
+            LogSource::Host | LogSource::Stderr => LogLevel::Warn,
+            LogSource::Log | LogSource::Stdout => LogLevel::Info,
+        };
+        self.events.emit(self.run, || EventKind::Log(LogLine { source, level, message }));
+    }
+}

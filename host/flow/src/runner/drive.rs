@@ -1,0 +1,281 @@
+//! One run of a flow, on its thread: what is waited for, in which order, and how it ends. Making
+//! calls is in `calls`.
+
+use std::collections::HashMap;
+use std::future::{Future as _, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures::executor::block_on;
+use futures::future::BoxFuture;
+use futures_timer::Delay;
+use parking_lot::Mutex;
+use sandmill_core::future::{AsCompleted, Promise};
+use sandmill_core::{Events, Executor, Report, State, TaskFuture, Usage};
+use sandmill_wire::{EndKind, End, Outcome, RunId};
+
+use super::history::History;
+use super::stages::Stages;
+use super::start::SubFlows;
+use super::stop::Stop;
+use crate::flow_future::FlowRunFuture;
+use crate::policy::Hook;
+use crate::script::{Act, Script, StageId};
+use crate::signals::Signals;
+use crate::summary::FlowReport;
+
+/// One run of a flow, on its thread.
+pub(super) struct Drive {
+    pub(super) name: Arc<str>,
+    pub(super) script: Box<dyn Script>,
+    pub(super) on_start: Option<Hook>,
+    pub(super) on_exit: Option<Hook>,
+    pub(super) executor: Arc<dyn Executor>,
+    pub(super) sub_flows: Option<Arc<dyn SubFlows>>,
+    pub(super) history: History,
+    pub(super) events: Events,
+    pub(super) signals: Arc<Signals>,
+    pub(super) promise: Promise,
+    pub(super) stages: Stages,
+    pub(super) report: Arc<Mutex<FlowReport>>,
+    /// The calls under way.
+    pub(super) group: AsCompleted,
+    /// Which of the flow's runs they are.
+    pub(super) flying: HashMap<RunId, Flight>,
+    pub(super) window: usize,
+    /// When the flow has to have ended.
+    pub(super) deadline: Option<Instant>,
+    /// The flow's own timeout, where that is what sets the deadline.
+    pub(super) timeout: Option<Duration>,
+    /// Wakes at the deadline.
+    pub(super) timer: Option<Delay>,
+    /// Why no further call is made.
+    pub(super) stop: Option<Stop>,
+    /// Whether something ended otherwise than it would have, because of that.
+    pub(super) cut: bool,
+    /// Whether the script has nothing to say any more.
+    pub(super) exhausted: bool,
+}
+
+/// A call under way.
+pub(super) struct Flight {
+    pub(super) stage: StageId,
+    pub(super) index: Option<u64>,
+    pub(super) future: TaskFuture,
+    /// The same as a flow's run, where it is one.
+    pub(super) sub_flow: Option<FlowRunFuture>,
+    /// Whether the script had it cancelled.
+    pub(super) given_up: bool,
+}
+
+/// What is to be done next.
+enum Next {
+    /// The flow was asked to stop.
+    Stop,
+    /// A call has ended.
+    Ended(TaskFuture),
+    /// The script has an act.
+    Act(Act),
+    /// Nothing ever again.
+    Over,
+}
+
+impl Drive {
+    /// Says that the flow runs: before its future is in anybody's hands, so that nobody can end it
+    /// on the way to its thread.
+    pub(super) fn begin(&mut self) {
+        if !self.promise.start() {
+            // What it is part of was cancelled meanwhile.
+            self.stop_with(Stop::cancelled());
+        }
+        self.history.flow_state(&State::running(self.events.clock().now()));
+        self.timer = self.deadline.map(|at| Delay::new(at.saturating_duration_since(Instant::now())));
+        for stage in self.script.known_stages() {
+            self.enter(stage);
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        self.call_on_start();
+        loop {
+            match self.next() {
+                Next::Stop => self.stop_what_runs(),
+                Next::Ended(future) => self.settle(&future),
+                Next::Act(act) => self.act(act),
+                Next::Over => break,
+            }
+        }
+        let outcome = self.conclude();
+        let outcome = match self.stop.as_ref().is_some_and(Stop::is_interruption) {
+            true => outcome,
+            false => self.call_on_exit(outcome),
+        };
+        self.end(outcome);
+    }
+
+    /// Waits until there is something to do.
+    fn next(&mut self) -> Next {
+        let executor = Arc::clone(&self.executor);
+        let mut room = None;
+        block_on(poll_fn(|context| self.poll_next(context, &*executor, &mut room)))
+    }
+
+    fn poll_next<'a>(
+        &mut self,
+        context: &mut Context<'_>,
+        executor: &'a dyn Executor,
+        room: &mut Option<BoxFuture<'a, ()>>,
+    ) -> Poll<Next> {
+        if self.stop.is_none() && self.poll_stop(context) {
+            return Poll::Ready(Next::Stop);
+        }
+        // What has ended comes first: what follows from it may be deeper than what is next, and an
+        // executor that runs calls right here has ended its own already.
+        if let Poll::Ready(Some(Ok(future))) = self.group.poll_completed(context) {
+            return Poll::Ready(Next::Ended(future));
+        }
+        if self.stop.is_some() || self.exhausted {
+            return if self.flying.is_empty() { Poll::Ready(Next::Over) } else { Poll::Pending };
+        }
+        if self.flying.len() >= self.window {
+            return Poll::Pending;
+        }
+        if let Some(journal) = self.history.journal()
+            && journal.poll_room(context).is_pending()
+        {
+            return Poll::Pending;
+        }
+        if room.get_or_insert_with(|| executor.room()).as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        // A future that was ready must not be asked again.
+        *room = None;
+        match self.script.poll_act(context) {
+            Poll::Ready(Some(act)) => Poll::Ready(Next::Act(act)),
+            Poll::Ready(None) => {
+                self.exhausted = true;
+                if self.flying.is_empty() { Poll::Ready(Next::Over) } else { Poll::Pending }
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Whether the flow has to stop: something asked it to, its time is over, or nothing is
+    /// recorded any more. Else it is woken when one of these happens.
+    fn poll_stop(&mut self, context: &mut Context<'_>) -> bool {
+        // Registered before the look at them.
+        let _woken_later = self.signals.interrupt.poll_cancelled(context);
+        let _woken_later = self.signals.flow.poll_cancelled(context);
+        if self.timer.as_mut().is_some_and(|timer| Pin::new(timer).poll(context).is_ready()) {
+            // Timers may be a little early, and must not be asked again.
+            (self.timer, self.deadline) = (None, Some(Instant::now()));
+        }
+        self.notice();
+        self.stop.is_some()
+    }
+
+    /// Takes notice of what stops the flow. Whoever sees that a call ended looks first whether it
+    /// was because of that.
+    pub(super) fn notice(&mut self) {
+        if self.stop.is_some() {
+            return;
+        }
+        self.stop = if self.signals.interrupt.is_cancelled() {
+            Some(Stop::interrupted(&self.signals.why()))
+        } else if self.signals.flow.is_cancelled() {
+            Some(Stop::cancelled())
+        } else if self.deadline.is_some_and(|at| Instant::now() >= at) {
+            Some(Stop::timed_out(self.timeout))
+        } else {
+            let lost = |error| format!("the history cannot be written any more: {error}");
+            self.history.failure().map(|error| Stop::crashed(lost(error)))
+        };
+        if let Some(stop) = &self.stop {
+            self.script.stop(stop.outcome());
+        }
+    }
+
+    /// Stops the flow by its own word.
+    pub(super) fn stop_with(&mut self, stop: Stop) {
+        self.notice();
+        if self.stop.is_none() {
+            self.script.stop(stop.outcome());
+            self.stop = Some(stop);
+        }
+        // Whatever the script comes to now, it has not had its way.
+        self.cut = true;
+        self.stop_what_runs();
+    }
+
+    fn stop_what_runs(&mut self) {
+        if let Some(Stop::Interrupted(_)) = &self.stop {
+            let why = self.signals.why();
+            let flows = self.flying.values().filter_map(|flight| flight.sub_flow.as_ref());
+            flows.for_each(|flow| flow.interrupt(Arc::clone(&why)));
+        }
+        self.signals.calls.cancel();
+        let tasks = self.flying.values().filter(|flight| match &self.stop {
+            Some(Stop::Interrupted(_)) => flight.sub_flow.is_none(),
+            _ => true,
+        });
+        tasks.for_each(|flight| flight.future.cancel());
+    }
+
+    /// What the flow comes to.
+    fn conclude(&mut self) -> Outcome {
+        if let Some(stop) = &self.stop {
+            // A hook that is yet to be called has to be: later.
+            let left = stop.is_interruption() && self.on_exit.is_some();
+            if self.cut || left {
+                return stop.outcome().clone();
+            }
+        }
+        // Everything may have been done when the flow was to stop: the script knows.
+        let outcome = self.script.conclusion();
+        if self.stop.as_ref().is_some_and(|stop| *stop.outcome() != outcome) {
+            self.stop = None;
+        }
+        outcome
+    }
+
+    /// Ends the run: everything is on disk before anybody is told.
+    fn end(self, outcome: Outcome) {
+        let Self { history, stop, promise, signals, events, .. } = self;
+        let now = events.clock().now();
+        let mut told = outcome;
+        if let Some(journal) = history.journal() {
+            match &stop {
+                Some(Stop::Interrupted(outcome)) => {
+                    let why = State::from_outcome(outcome, now).message.unwrap_or_default();
+                    journal.flow_state(&State::interrupted(now, why));
+                }
+                _ => journal.flow_ended(&State::from_outcome(&told, now), &told),
+            }
+            if let Err(error) = journal.sync(Some(&signals.leave)) {
+                told = unwritten(&error, &told);
+            }
+        }
+        // Whoever waits for the end may take the flow up at once: the journal is let go before.
+        drop(history);
+        promise.finish(Report::new(told, Usage::default()));
+    }
+}
+
+/// Longest result, as JSON, that the error of a run whose history was not written shows.
+const SHOWN_RESULT: usize = 500;
+
+/// How a flow ends whose history could not be written.
+fn unwritten(error: &sandmill_store::StoreError, outcome: &Outcome) -> Outcome {
+    let result = match outcome {
+        Outcome::Value(value) => {
+            let json = value.to_json_string();
+            if json.len() <= SHOWN_RESULT { format!("its result was {json}") } else { String::from("it had completed, with a long result") }
+        }
+        Outcome::Failure(failure) => format!("it had failed: {failure}"),
+        Outcome::Ended(end) => format!("it had ended: {end}"),
+    };
+    let what = format!("the history of the flow could not be written: {error}; {result}");
+    End::new(EndKind::HostError, what).into()
+}

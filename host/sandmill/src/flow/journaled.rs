@@ -1,0 +1,137 @@
+//! Flows that are written down: started, taken up again, and repeated.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sandmill_flow::{FlowRunFuture, Plan, Rerun, Reuse, StartOptions};
+use sandmill_store::{Created, Journal, NewFlow, Reader, Store};
+use sandmill_wire::RunId;
+
+use super::error::FlowError;
+use super::start::{FlowStart, PlannedFlow, RerunOptions, ResumeOptions, StartedFlow};
+use crate::Host;
+
+impl Host {
+    /// Starts a flow and writes it down, so that it can be taken up again after whatever ends it.
+    /// Its components and its text go to the store first, and the run is there for good when this
+    /// returns. When the last handle on the future goes, the flow is cancelled, unless it is
+    /// detached; when the host goes, it is interrupted.
+    ///
+    /// # Errors
+    /// When the host has no store, or the store cannot be written.
+    pub fn start_flow(
+        &self,
+        flow: &PlannedFlow,
+        start: FlowStart,
+    ) -> Result<StartedFlow, FlowError> {
+        self.create(flow, start, None)
+    }
+
+    /// Takes up a flow run that was interrupted, in whatever way: by a signal, by a crash of its
+    /// process, by a host that was closed. Its plan is made again of what the store has of it; runs
+    /// that have ended are not run again, and those that were under way go on with the attempts
+    /// that they have left.
+    ///
+    /// # Errors
+    /// When the host has no store, there is no such flow run or it has ended, or its plan cannot be
+    /// made again.
+    pub fn resume(&self, run: RunId, options: ResumeOptions) -> Result<FlowRunFuture, FlowError> {
+        let store = self.history()?;
+        let reader = Reader::open(store.dir())?;
+        // First, so that nobody else takes it up meanwhile, and what has ended says so.
+        let journal = store.take_up(run, self.events().clock().now())?;
+        let source = reader.source(run)?;
+        let limits = options.limits.clone().unwrap_or_else(|| self.options().limits.clone());
+        let flow =
+            PlannedFlow::of_source(run, &source, &reader, self, BTreeMap::new(), limits)?;
+        let based_on = reader.flow(run)?.and_then(|flow| flow.based_on);
+        let rerun = based_on.map(|of| Rerun { of, reuse: reuse(source.reuse_completed) });
+        Ok(self.run_journaled(store, flow.plan, journal, options, rerun))
+    }
+
+    /// Runs a flow again, as a run of its own, of what the store has of it: the same text and
+    /// components, and the same parameters but for those that are given. Results that still apply
+    /// are used again (see [`RerunOptions`]).
+    ///
+    /// # Errors
+    /// When the host has no store, there is no such flow run, its plan cannot be made again, or the
+    /// store cannot be written.
+    pub fn rerun(&self, run: RunId, options: RerunOptions) -> Result<StartedFlow, FlowError> {
+        let RerunOptions { only_failed, fresh, parameters, mut start } = options;
+        let store = self.history()?;
+        let reader = Reader::open(store.dir())?;
+        let source = reader.source(run)?;
+        let limits = start.resume.limits.clone().unwrap_or_else(|| self.options().limits.clone());
+        let flow = PlannedFlow::of_source(run, &source, &reader, self, parameters, limits)?;
+        if start.overrides.is_empty() {
+            start.overrides = source.overrides;
+        }
+        let labels = reader.flow(run)?.map(|flow| flow.labels).unwrap_or_default();
+        start.labels.extend(labels);
+        let rerun = (!fresh).then_some(Rerun { of: run, reuse: reuse(only_failed) });
+        self.create(&flow, start, rerun)
+    }
+
+    fn create(
+        &self,
+        flow: &PlannedFlow,
+        start: FlowStart,
+        rerun: Option<Rerun>,
+    ) -> Result<StartedFlow, FlowError> {
+        let FlowStart { run, idempotency_key, mut labels, overrides, resume } = start;
+        let store = self.history()?;
+        let run = run.unwrap_or_default();
+        let completed = rerun.is_some_and(|rerun| rerun.reuse == Reuse::Completed);
+        let source = flow.source(run, store, overrides, completed)?;
+        labels.extend(flow.plan.labels().iter().cloned());
+        labels.sort_unstable();
+        labels.dedup();
+        let new = NewFlow {
+            run,
+            name: Arc::clone(flow.plan.name()),
+            source,
+            parent: None,
+            based_on: rerun.map(|rerun| rerun.of),
+            idempotency_key,
+            labels,
+        };
+        Ok(match store.create_flow(new, self.events().clock().now())? {
+            Created::Exists(run) => StartedFlow::Exists(run),
+            Created::New(journal) => {
+                let plan = Arc::clone(&flow.plan);
+                StartedFlow::New(self.run_journaled(store, plan, journal, resume, rerun))
+            }
+        })
+    }
+
+    fn run_journaled(
+        &self,
+        store: &Store,
+        plan: Arc<Plan>,
+        journal: Journal,
+        options: ResumeOptions,
+        rerun: Option<Rerun>,
+    ) -> FlowRunFuture {
+        let ResumeOptions { executor, granted, timeout, deadline, limits: _ } = options;
+        let runner = match executor {
+            Some(executor) => self.flow_runner().on(executor),
+            None => self.flow_runner().clone(),
+        };
+        let start = StartOptions {
+            journal: Some(journal),
+            rerun,
+            timeout,
+            deadline,
+            granted,
+            ..StartOptions::default()
+        };
+        let future = runner.start_with(plan, start);
+        self.flows().add(store, &future);
+        future
+    }
+}
+
+/// Which results are used again.
+const fn reuse(all_completed: bool) -> Reuse {
+    if all_completed { Reuse::Completed } else { Reuse::Pure }
+}

@@ -1,0 +1,13 @@
+//! Flows for embedders: planned, run, written down, taken up again and repeated on a host.
+
+mod error;
+mod host_flows;
+mod journaled;
+mod source;
+mod start;
+mod watch;
+
+pub use error::FlowError;
+pub use start::{FlowStart, PlannedFlow, RerunOptions, ResumeOptions, StartedFlow};
+pub(crate) use watch::Flows;
+pub use watch::{CANCEL_POLL, FLOWS_END_GRACE};
