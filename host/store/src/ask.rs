@@ -8,6 +8,7 @@ use sandmill_core::Timestamp;
 use sandmill_wire::{Digest, RunId};
 
 use crate::StoreError;
+use crate::cache::{CacheWrite, Cleared};
 use crate::record::{NewFlow, Pruned};
 
 /// A question and where its answer goes.
@@ -39,12 +40,12 @@ pub(crate) enum Question {
     DeleteExpired {
         at: Timestamp,
     },
+    /// Puts a result into the cache, or takes some out.
+    Cache(CacheWrite),
     /// Deletes those of these blobs that nothing names.
     DeleteBlobs {
         digests: Arc<[Digest]>,
     },
-    /// Nothing: the answer says that everything before is done.
-    Nothing,
 }
 
 pub(crate) enum Answer {
@@ -61,6 +62,12 @@ pub(crate) enum Answer {
         pruned: Pruned,
         blobs: Vec<Digest>,
     },
+    /// Entries of the cache were deleted.
+    Cleared {
+        cleared: Cleared,
+        more: bool,
+        blobs: Vec<Digest>,
+    },
     Done,
 }
 
@@ -69,6 +76,14 @@ impl Ask {
         // Room for the one answer: the writer never waits for whoever asked.
         let (answer, receiver) = sync_channel(1);
         (Box::new(Self { question, answer }), receiver)
+    }
+
+    /// About how many bytes it holds on to.
+    pub(crate) fn weight(&self) -> usize {
+        match &self.question {
+            Question::Cache(write) => write.weight(),
+            _ => 0,
+        }
     }
 
     pub(crate) fn answer(&self, answer: Result<Answer, StoreError>) {

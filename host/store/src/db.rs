@@ -84,13 +84,28 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     // Every connection is used by one thread at a time.
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags).map_err(fault)?;
+    settle(&connection, path)?;
+    Ok(connection)
+}
+
+/// Sets up a connection for reading that was opened in another way, and looks at the version.
+pub(crate) fn prepare_reader(
+    connection: &Connection,
+    path: &Path,
+    migrations: &[&str],
+) -> Result<(), StoreError> {
+    settle(connection, path)?;
+    check_version(connection, path, migrations.len() as i64)
+}
+
+fn settle(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let fault = |error| StoreError::sqlite(path, error);
     connection.busy_timeout(BUSY).map_err(fault)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // What a damaged file says is not to be believed: neither its schema nor the sizes of cells.
     connection
         .execute_batch("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;")
-        .map_err(fault)?;
-    Ok(connection)
+        .map_err(fault)
 }
 
 fn version(connection: &Connection, path: &Path) -> Result<i64, StoreError> {

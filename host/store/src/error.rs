@@ -59,6 +59,48 @@ pub enum StoreError {
         /// What SQLite says.
         message: String,
     },
+    /// There is no store in the directory.
+    #[error(
+        "there is no run history in {}: a flow that is run with this data directory begins one",
+        dir.display()
+    )]
+    NoStore {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A write-ahead log is there, and reading it takes writing beside it.
+    #[error(
+        "{} cannot be read without permission to write in its directory, because its write-ahead \
+         log was left behind: read it as its owner",
+        path.display()
+    )]
+    Unwritable {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// Nothing has the id or the name that was asked for.
+    #[error("there is no {what} `{text}`: {hint}")]
+    Unknown {
+        /// What was looked for: `flow run`, `run`.
+        what: &'static str,
+        /// The words that were asked for.
+        text: String,
+        /// What would be found.
+        hint: String,
+    },
+    /// Several things have an id that begins as asked for.
+    #[error("`{text}` is the beginning of more than one {what}: {}", candidates.join(", "))]
+    Ambiguous {
+        /// What was looked for: `flow run`, `run`.
+        what: &'static str,
+        /// The words that were asked for.
+        text: String,
+        /// Some of those that it could be.
+        candidates: Vec<String>,
+    },
+    /// The logs cannot be written.
+    #[error("logs: {0}")]
+    Logs(String),
     /// There is no such flow run.
     #[error("there is no flow run {flow}")]
     NoSuchFlow {

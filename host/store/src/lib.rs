@@ -3,14 +3,17 @@
 
 mod ask;
 mod blobs;
+mod cache;
 mod db;
 mod deletion;
 mod error;
 pub mod failpoint;
 mod journal;
 mod lock;
+mod logs;
 mod ops;
 mod queue;
+mod reader;
 mod record;
 mod recorded;
 mod requests;
@@ -20,9 +23,25 @@ mod store;
 mod writer;
 
 pub use blobs::MAX_BLOB_BYTES;
+pub use cache::{
+    ArgumentDifference, Cache, CacheBounds, CacheFilter, CacheKey, CacheReader, CacheRecord,
+    CacheTotals, CachedValue, CachingInvoker, Cleared, DEFAULT_CACHE_LIST, DETERMINISM_PROFILE,
+    Difference, Expired, Explanation, KeyDigest, MAX_CACHE_BYTES, MAX_CACHE_ENTRIES,
+    MAX_KEPT_ARGUMENTS, MAX_LISTED_ARGUMENTS, MAX_PENDING_CACHE_BYTES, Nearest, NewCached,
+    NotCacheable, cacheable, keepable,
+};
 pub use error::StoreError;
 pub use journal::Journal;
+pub use lock::Holder;
+pub use logs::{
+    CLOSE_TIMEOUT, LOGS_FILE, LogCursor, LogQuery, LogReader, LogRecord, LogScope, LogSink,
+    LogStore, MAX_LOG_PAGE, MAX_QUEUED_LOG_BYTES, ProgressRecord,
+};
 pub use queue::{COMMIT_DELAY, Health, MAX_BACKLOG, MAX_BACKLOG_BYTES};
+pub use reader::{
+    DEFAULT_FLOW_LIST, DEFAULT_RUN_PAGE, EventCursor, FlowFilter, FlowRecord, HistoryEvent,
+    HistoryKind, MAX_EVENT_PAGE, MAX_LIST, Reader, RunFilter, StageSummary, StateCounts,
+};
 pub use record::{
     AttemptRecord, CacheEntry, Earlier, FlowSource, NewFlow, Pruned, Recorded, RunEnd, RunKey,
     RunRecord, SourceComponent, StageRecord,

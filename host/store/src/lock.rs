@@ -27,14 +27,53 @@ pub(crate) struct Lock {
     pub(crate) session: [u8; 16],
 }
 
-/// What the lock's file says of the holder. It says nothing about whether there still is one.
-#[derive(Serialize, Deserialize)]
-struct Holder {
-    pid: u32,
-    host: String,
-    holder: String,
-    since: Timestamp,
-    session: RunId,
+/// Who holds a data directory, by its own word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The process.
+    pub pid: u32,
+    /// The name of the machine it runs on.
+    pub host: String,
+    /// What it is: `sandmill run census`.
+    pub holder: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// The id of this holding: no other has the same one.
+    pub session: RunId,
+}
+
+impl Holder {
+    /// Who holds the directory now; none when nobody does. One that has not said so yet has
+    /// process 0.
+    pub(crate) fn of(dir: &Path) -> Result<Option<Self>, StoreError> {
+        let path = dir.join("lock");
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let mut file = match rustix::fs::open(&path, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(StoreError::io(&path, error.into())),
+        };
+        loop {
+            // Shared, so that two that look do not take each other for a holder. It is let go of
+            // with the file, at once.
+            match flock(&file, FlockOperation::NonBlockingLockShared) {
+                Ok(()) => return Ok(None),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::WOULDBLOCK) => break,
+                Err(error) => return Err(StoreError::io(&path, error.into())),
+            }
+        }
+        let mut text = Vec::new();
+        let read = (&mut file).take(MAX_CONTENTS).read_to_end(&mut text);
+        read.map_err(|error| StoreError::io(&path, error))?;
+        Ok(Some(serde_json::from_slice(&text).unwrap_or_else(|_| Self {
+            pid: 0,
+            host: String::new(),
+            holder: "it has not said who it is".to_owned(),
+            since: Timestamp::default(),
+            session: RunId::from_bytes([0; 16]),
+        })))
+    }
 }
 
 impl Lock {

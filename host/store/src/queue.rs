@@ -62,7 +62,8 @@ impl Op {
     fn weight(&self) -> usize {
         match self {
             Self::Record(_, record) => record.weight(),
-            Self::Ask(_) | Self::Write(_) => 0,
+            Self::Ask(ask) => ask.weight(),
+            Self::Write(_) => 0,
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -216,6 +217,13 @@ impl Store {
     /// Has the writer write something that is of no flow, with what it commits next.
     pub(crate) fn write_soon(&self, write: Write) {
         self.0.queue.push(Op::Write(write));
+    }
+
+    /// Asks something that nobody is in a hurry to know; the answer comes once it is on disk.
+    pub(crate) fn post(&self, question: Question) -> Receiver<Result<Answer, StoreError>> {
+        let (ask, answer) = Ask::new(question);
+        self.0.queue.push(Op::Ask(ask));
+        answer
     }
 
     pub(crate) fn blobs(&self) -> &Blobs {
