@@ -200,7 +200,7 @@ impl State {
         if self.flow.is_some() {
             return None;
         }
-        self.stop.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+        self.stop.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     /// The request to stop, if somebody makes it.

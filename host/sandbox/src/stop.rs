@@ -25,16 +25,16 @@ pub(crate) enum Stop {
 /// Says when a run has to stop.
 #[derive(Debug, Clone)]
 pub(crate) struct StopRule {
-    /// The sooner of the attempt's and the run's. None when it is further away than the clock goes.
-    pub(crate) deadline: Option<Instant>,
-    /// What it means when the deadline has passed.
-    late: Stop,
+    /// When the attempt has used up its own time. None when it is further away than the clock goes.
+    own: Option<Instant>,
+    /// When the run has to have ended, over all its attempts.
+    of_run: Option<Instant>,
     pub(crate) cancel: CancelToken,
     pub(crate) grace: Duration,
     /// When the cancellation was first seen.
     seen: Cell<Option<Instant>>,
-    /// Nanoseconds that do not count against the deadline, shared by all clones; none for runs
-    /// whose time all counts.
+    /// Nanoseconds that do not count against the attempt's own time, shared by all clones; none for
+    /// runs whose time all counts.
     allowance: Option<Arc<AtomicU64>>,
 }
 
@@ -45,25 +45,13 @@ impl StopRule {
         cancel: CancelToken,
         grace: Duration,
     ) -> Self {
-        let deadline = start.checked_add(timeout);
-        Self {
-            deadline,
-            late: Stop::Timeout,
-            cancel,
-            grace,
-            seen: Cell::new(None),
-            allowance: None,
-        }
+        let own = start.checked_add(timeout);
+        Self { own, of_run: None, cancel, grace, seen: Cell::new(None), allowance: None }
     }
 
     /// The same for a run that has to have ended by `run_deadline`, if there is one.
-    pub(crate) fn within(mut self, run_deadline: Option<Instant>) -> Self {
-        if let Some(of_run) = run_deadline
-            && self.deadline.is_none_or(|own| of_run < own)
-        {
-            self.deadline = Some(of_run);
-            self.late = Stop::Deadline;
-        }
+    pub(crate) const fn within(mut self, run_deadline: Option<Instant>) -> Self {
+        self.of_run = run_deadline;
         self
     }
 
@@ -81,17 +69,26 @@ impl StopRule {
         }
     }
 
-    /// The deadline, with the time that did not count.
-    fn deadline(&self) -> Option<Instant> {
+    /// When the attempt has used up its own time, not counting what does not count.
+    fn own(&self) -> Option<Instant> {
         let allowed = self.allowance.as_ref().map_or(0, |nanos| nanos.load(Ordering::Relaxed));
-        self.deadline?.checked_add(Duration::from_nanos(allowed))
+        self.own?.checked_add(Duration::from_nanos(allowed))
+    }
+
+    /// When the run has to stop, if nobody cancels it: the sooner of the attempt's and the run's.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match (self.own(), self.of_run) {
+            (Some(own), Some(of_run)) => Some(own.min(of_run)),
+            (own, of_run) => own.or(of_run),
+        }
     }
 
     /// Looks whether to stop now; if not, answers by when to look again.
     pub(crate) fn check(&self, cancelled: bool) -> Result<Option<Instant>, Stop> {
         let (now, deadline) = (Instant::now(), self.deadline());
         if deadline.is_some_and(|deadline| now >= deadline) {
-            return Err(self.late);
+            let own_is_over = self.own().is_some_and(|own| deadline == Some(own));
+            return Err(if own_is_over { Stop::Timeout } else { Stop::Deadline });
         }
         if !cancelled {
             return Ok(deadline);
@@ -128,6 +125,19 @@ mod tests {
         assert_eq!(rule(Duration::MAX, Some(short)).check(false), Err(Stop::Deadline));
         assert_eq!(rule(Duration::MAX, Some(long)).check(false), Ok(Some(start + long)));
         assert_eq!(rule(long, None).check(false), Ok(Some(start + long)));
+    }
+
+    #[test]
+    fn time_that_does_not_count_moves_the_attempts_end_and_never_the_runs() {
+        let start = Instant::now();
+        let (short, long) = (Duration::from_millis(1), Duration::from_secs(3_600));
+        let rule = StopRule::new(start, short, CancelToken::new(), Duration::ZERO).with_allowance();
+        rule.allow(long);
+        assert_eq!(rule.check(false), Ok(Some(start + short + long)));
+        let half = start + long / 2;
+        assert_eq!(rule.clone().within(Some(half)).check(false), Ok(Some(half)));
+        std::thread::sleep(short);
+        assert_eq!(rule.within(Some(start + short)).check(false), Err(Stop::Deadline));
     }
 
     #[test]
