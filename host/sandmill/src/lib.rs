@@ -50,9 +50,10 @@ pub use sandmill_flow as flow_file;
 /// for executors and invokers of your own.
 pub use sandmill_core as core;
 pub use sandmill_core::{
-    Access, Call, CallOptions, Component, ComponentInfo, DirGrant, Event, EventKind, Events,
-    Executor, FutureList, Grants, HttpGrant, LimitOverrides, Limits, MapOptions, NetGrant,
-    Observer, RunError, State, StateType, TaskDescriptor, TaskFuture, TypedFuture, future,
+    Access, CachePolicy, Call, CallOptions, Component, ComponentInfo, DirGrant, Event, EventKind,
+    Events, Executor, FutureList, Grants, HttpGrant, LimitOverrides, Limits, MapOptions, NetGrant,
+    Observer, RetryDelay, RetryPolicy, RunError, State, StateType, TaskDescriptor, TaskFuture,
+    TypedFuture, future,
 };
 /// The executors of one process.
 pub use sandmill_executors as executors;
