@@ -66,6 +66,10 @@ impl Invoker for CachingInvoker {
     fn prepare(&self, component: &Component) -> Result<Arc<ComponentInfo>, End> {
         self.inner.prepare(component)
     }
+
+    fn max_memory(&self) -> u64 {
+        self.inner.max_memory()
+    }
 }
 
 /// One attempt at a call that may be served from the cache.
@@ -85,6 +89,7 @@ impl Lookup<'_> {
             return self.make(Duration::ZERO).0;
         }
         let until = begun.checked_add(self.limits().timeout);
+        let until = until.into_iter().chain(self.call.options.deadline).min();
         let mut waited = Duration::ZERO;
         loop {
             if let Some(report) = self.look_up() {
@@ -194,6 +199,10 @@ impl Lookup<'_> {
     }
 
     fn timed_out(&self) -> End {
+        if self.call.options.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            let why = "the run's deadline passed while it waited for an equal one";
+            return End::new(EndKind::TimedOut, why);
+        }
         let timeout = self.limits().timeout;
         let why = format!("the run waited for an equal one for all of its {timeout:?}");
         End::new(EndKind::TimedOut, why)
