@@ -19,6 +19,8 @@ CREATE TABLE flows (
   labels TEXT NOT NULL,                 -- a JSON array of strings
   session BLOB NOT NULL,                -- of the writer that ran it last
   starts INTEGER NOT NULL,              -- how many processes have run it
+  stages INTEGER NOT NULL,              -- how many rows it has in `stages`
+  steps INTEGER NOT NULL,               -- and in `steps`: by these a row that is lost is missed
   outcome BLOB,                         -- MessagePack of an outcome that is not a value
   result BLOB,                          -- the value, when it is small
   result_digest BLOB,                   -- else the name of its blob
@@ -170,11 +172,9 @@ CREATE TABLE notes (
 );
 CREATE INDEX notes_by_flow ON notes(flow);
 
--- What has ended stays as it is. It can only be deleted.
+-- What has ended stays as it is. It can only be deleted, and what is being deleted stays so.
 CREATE TRIGGER flows_are_final
-BEFORE UPDATE OF id, run, name, state, state_name, message, state_at, created, started,
-  idempotency_key, parent, based_on, labels, session, starts, outcome, result, result_digest
-ON flows WHEN OLD.state IN (3, 4, 5, 6)
+BEFORE UPDATE ON flows WHEN (OLD.state IN (3, 4, 5, 6) OR OLD.deleted) AND NOT NEW.deleted
 BEGIN
   SELECT RAISE(ABORT, 'a flow run that has ended cannot be changed');
 END;

@@ -1,6 +1,7 @@
 //! The journal of one flow run: what happens in it goes to the writer, and what was recorded
 //! before is read from here. How records are written is with the writer.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -38,17 +39,22 @@ struct Inner {
     slot: Arc<FlowSlot>,
     shared: Arc<Shared>,
     taken_up: bool,
-    ended: Mutex<bool>,
-    /// For reading; opened when it is needed first.
-    reader: Mutex<Option<Connection>>,
+    reader: Mutex<Reading>,
+}
+
+/// For reading what was recorded before.
+#[derive(Default)]
+struct Reading {
+    /// Opened when it is needed first.
+    connection: Option<Connection>,
+    /// Other flows that were found to be whole.
+    whole: HashSet<RunId>,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if !*self.ended.lock() {
-            let at = Clock::system().now();
-            self.shared.queue.push(Op::Record(Arc::clone(&self.slot), Record::LetGo(at)));
-        }
+        let at = Clock::system().now();
+        self.shared.queue.push(Op::Record(Arc::clone(&self.slot), Record::LetGo(at)));
         // After that: whoever takes it up next comes after it in the queue.
         self.shared.running.lock().remove(&self.slot.run);
     }
@@ -57,8 +63,8 @@ impl Drop for Inner {
 impl Journal {
     pub(crate) fn new(shared: Arc<Shared>, slot: FlowSlot) -> Self {
         let taken_up = !slot.fresh;
-        let (ended, reader) = (Mutex::new(false), Mutex::new(None));
-        Self(Arc::new(Inner { slot: Arc::new(slot), shared, taken_up, ended, reader }))
+        let reader = Mutex::new(Reading::default());
+        Self(Arc::new(Inner { slot: Arc::new(slot), shared, taken_up, reader }))
     }
 
     fn push(&self, record: Record) {
@@ -133,7 +139,6 @@ impl Journal {
 
     /// The flow run ended for good.
     pub fn flow_ended(&self, state: &State, outcome: &Outcome) {
-        *self.0.ended.lock() = true;
         self.push(Record::FlowEnded(Box::new((state.clone(), outcome.clone()))));
     }
 
@@ -156,7 +161,18 @@ impl Journal {
         stage_name: &str,
         index: Option<u64>,
     ) -> Result<Option<Earlier>, StoreError> {
-        self.read(|reader| recorded::earlier(reader, &self.0.shared.blobs, flow, stage_name, index))
+        let blobs = &self.0.shared.blobs;
+        let mut reading = self.0.reader.lock();
+        let Reading { connection, whole } = &mut *reading;
+        let read = with(&self.0.shared, connection, |connection| {
+            if !whole.contains(&flow) {
+                recorded::check(connection, flow)?;
+            }
+            recorded::earlier(connection, blobs, flow, stage_name, index)
+        })?;
+        // It has ended, or nobody but this process could run it: it stays whole.
+        whole.insert(flow);
+        Ok(read)
     }
 
     /// Steps of the flow component's journal from this number on, no more than `limit`.
@@ -171,17 +187,7 @@ impl Journal {
         &self,
         what: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut reader = self.0.reader.lock();
-        let connection = match &mut *reader {
-            Some(connection) => connection,
-            none => none.insert(self.0.shared.open_reader()?),
-        };
-        let read = what(connection);
-        if read.is_err() {
-            // The next one is not to suffer from what became of this connection.
-            *reader = None;
-        }
-        read
+        with(&self.0.shared, &mut self.0.reader.lock().connection, what)
     }
 
     /// How many records wait for the writer, of all flows.
@@ -213,6 +219,22 @@ impl Journal {
     pub fn sync(&self, cancel: Option<&CancelToken>) -> Result<(), StoreError> {
         self.0.shared.queue.sync(cancel)
     }
+}
+
+/// Reads by the connection that is open, or opens one.
+fn with<T>(
+    shared: &Shared,
+    place: &mut Option<Connection>,
+    what: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    // Put back only after it served: the next one is not to suffer from one that did not.
+    let connection = match place.take() {
+        Some(connection) => connection,
+        None => shared.open_reader()?,
+    };
+    let read = what(&connection)?;
+    *place = Some(connection);
+    Ok(read)
 }
 
 impl std::fmt::Debug for Journal {

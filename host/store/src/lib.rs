@@ -43,8 +43,8 @@ pub use reader::{
     HistoryKind, MAX_EVENT_PAGE, MAX_LIST, Reader, RunFilter, StageSummary, StateCounts,
 };
 pub use record::{
-    AttemptRecord, CacheEntry, Earlier, FlowSource, NewFlow, Pruned, Recorded, RunEnd, RunKey,
-    RunRecord, SourceComponent, StageRecord,
+    AttemptRecord, Earlier, FlowSource, NewFlow, Pruned, Recorded, RunEnd, RunKey, RunRecord,
+    SourceComponent, StageRecord,
 };
 pub use rows::MAX_INLINE_RESULT;
 pub use store::{Created, Store, StoreConfig};

@@ -6,7 +6,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use rusqlite::Connection;
 use sandmill_core::{CancelToken, Timestamp};
 
 use crate::StoreError;
@@ -50,20 +49,13 @@ pub(crate) enum Op {
     Record(Arc<FlowSlot>, Record),
     /// A question of somebody who waits for the answer.
     Ask(Box<Ask>),
-    /// Something to write that is of no flow.
-    Write(Write),
 }
-
-/// Writes something in the transaction that is open. Called again when that one fails. What it
-/// says of an error is only that this one thing was not written.
-pub(crate) type Write = Box<dyn FnMut(&Connection) -> rusqlite::Result<()> + Send>;
 
 impl Op {
     fn weight(&self) -> usize {
         match self {
             Self::Record(_, record) => record.weight(),
             Self::Ask(ask) => ask.weight(),
-            Self::Write(_) => 0,
         }
     }
 }

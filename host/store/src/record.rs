@@ -6,6 +6,8 @@ use sandmill_core::{State, Timestamp, Usage};
 use sandmill_wire::{Digest, Outcome, RunId, Value};
 use serde::{Deserialize, Serialize};
 
+use crate::cache::NewCached;
+
 /// Which of a flow's runs: the number of the stage in the flow, and the position in a map. Unlike
 /// the run's id it is the same in every run of the same flow, so that results can be found again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -156,26 +158,7 @@ pub struct RunEnd {
     /// The earlier run whose value it has.
     pub value_of: Option<RunId>,
     /// Where to keep the value for later runs of the same call. Ignored unless there is a value.
-    pub cache: Option<CacheEntry>,
-}
-
-/// Under what the value of a run is kept for later runs of the same call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CacheEntry {
-    /// BLAKE3 over everything that follows up to `user_key`.
-    pub key: [u8; 32],
-    /// The component.
-    pub component: Digest,
-    /// The task's name in it.
-    pub task: Arc<str>,
-    /// BLAKE3 of the canonical arguments.
-    pub arguments: [u8; 32],
-    /// Grants, limits and determinism, as text.
-    pub profile: Arc<str>,
-    /// The key that the author of the flow gave.
-    pub user_key: Option<Arc<str>>,
-    /// When the value is too old; none: never.
-    pub expires: Option<Timestamp>,
+    pub cache: Option<Arc<NewCached>>,
 }
 
 /// A run of another flow run, with what it was a run of.

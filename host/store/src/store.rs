@@ -19,8 +19,9 @@ use crate::db::{self, HISTORY, MIGRATIONS};
 use crate::failpoint::hit;
 use crate::journal::{FlowSlot, Journal};
 use crate::lock::{Lock, private_dir, sync_dir};
-use crate::queue::{Health, Op, Queue, Write};
+use crate::queue::{Health, Op, Queue};
 use crate::record::NewFlow;
+use crate::recorded;
 use crate::requests;
 use crate::writer::Writer;
 
@@ -167,7 +168,9 @@ impl Store {
         if !self.0.running.lock().insert(flow) {
             return Err(StoreError::Running { flow });
         }
-        match self.0.ask(Question::TakeUp { flow, at }) {
+        // By another connection, because it takes a while with a large flow.
+        let checked = self.0.open_reader().and_then(|reader| recorded::check(&reader, flow));
+        match checked.and_then(|()| self.0.ask(Question::TakeUp { flow, at })) {
             Ok(Answer::TakenUp { rowid }) => {
                 hit("flow-taken-up");
                 let slot = FlowSlot { run: flow, rowid, fresh: false };
@@ -206,17 +209,20 @@ impl Store {
         done
     }
 
+    pub(crate) fn is_running(&self, flow: RunId) -> bool {
+        self.0.running.lock().contains(&flow)
+    }
+
+    pub(crate) fn open_reader(&self) -> Result<Connection, StoreError> {
+        self.0.open_reader()
+    }
+
     fn let_go(&self, flow: RunId) {
         self.0.running.lock().remove(&flow);
     }
 
     pub(crate) fn ask(&self, question: Question) -> Result<Answer, StoreError> {
         self.0.ask(question)
-    }
-
-    /// Has the writer write something that is of no flow, with what it commits next.
-    pub(crate) fn write_soon(&self, write: Write) {
-        self.0.queue.push(Op::Write(write));
     }
 
     /// Asks something that nobody is in a hurry to know; the answer comes once it is on disk.

@@ -8,6 +8,7 @@ use sandmill_wire::Digest;
 
 use super::entry::NewCached;
 use super::filter::{CacheFilter, Cleared};
+use super::handle::CacheBounds;
 use super::key::KeyDigest;
 use super::table::{self, Bounds};
 use crate::StoreError;
@@ -28,6 +29,12 @@ pub(crate) enum CacheWrite {
 }
 
 impl CacheWrite {
+    /// Puts a result into the cache, within its default bounds.
+    pub(crate) fn keep(entry: Arc<NewCached>) -> Self {
+        let CacheBounds { entries, bytes } = CacheBounds::default();
+        Self::Put { entry, bounds: Bounds { entries, bytes } }
+    }
+
     /// About how many bytes it holds on to.
     pub(crate) fn weight(&self) -> usize {
         match self {

@@ -5,7 +5,7 @@ use sandmill_core::{State, Timestamp};
 use sandmill_wire::RunId;
 
 use super::columns::{
-    at, id, kind_number, micros, opt_at, opt_micros, opt_run_id, run_id, sealed, state,
+    at, count, id, int, kind_number, micros, opt_at, opt_micros, opt_run_id, run_id, sealed, state,
 };
 use super::kept::Kept;
 use crate::seal::Seal;
@@ -13,7 +13,8 @@ use crate::seal::Seal;
 macro_rules! columns {
     () => {
         "id, run, name, state, state_name, message, state_at, created, started, idempotency_key, \
-         parent, based_on, labels, session, starts, outcome, result, result_digest, deleted, seal"
+         parent, based_on, labels, session, starts, stages, steps, outcome, result, \
+         result_digest, deleted, seal"
     };
 }
 
@@ -22,12 +23,12 @@ const BY_ID: &str = concat!("SELECT ", columns!(), " FROM flows WHERE id = ?");
 const INSERT: &str = concat!(
     "INSERT INTO flows (",
     columns!(),
-    ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 );
 // Without what never changes.
 const UPDATE: &str = "UPDATE flows SET state = ?2, state_name = ?3, message = ?4, state_at = ?5, \
-     started = ?6, session = ?7, starts = ?8, outcome = ?9, result = ?10, result_digest = ?11, \
-     seal = ?12 WHERE id = ?1";
+     started = ?6, session = ?7, starts = ?8, stages = ?9, steps = ?10, outcome = ?11, \
+     result = ?12, result_digest = ?13, seal = ?14 WHERE id = ?1";
 
 /// The columns of a flow run's row, in the order of [`FlowRow::read`].
 pub(crate) const FLOW_COLUMNS: &str = columns!();
@@ -52,6 +53,9 @@ pub(crate) struct FlowRow {
     pub(crate) session: [u8; 16],
     /// How many processes have run it.
     pub(crate) starts: u32,
+    /// How many rows it has in `stages` and in `steps`.
+    pub(crate) stages: u64,
+    pub(crate) steps: u64,
     pub(crate) kept: Option<Kept>,
     /// Whether it is being deleted.
     pub(crate) deleted: bool,
@@ -77,10 +81,12 @@ impl FlowRow {
             labels: row.get(12)?,
             session: row.get(13)?,
             starts: row.get(14)?,
-            kept: Kept::read(row, 15)?,
-            deleted: row.get(18)?,
+            stages: count(row, 15)?,
+            steps: count(row, 16)?,
+            kept: Kept::read(row, 17)?,
+            deleted: row.get(20)?,
         };
-        Ok((read.seal() == row.get::<_, i64>(19)?).then_some(read))
+        Ok((read.seal() == row.get::<_, i64>(21)?).then_some(read))
     }
 
     /// The row of a flow run. The inner none: there is one, and it is damaged.
@@ -129,6 +135,8 @@ impl FlowRow {
             self.labels,
             self.session,
             self.starts,
+            int(self.stages),
+            int(self.steps),
             outcome,
             result,
             digest,
@@ -150,6 +158,8 @@ impl FlowRow {
             opt_micros(self.started),
             self.session,
             self.starts,
+            int(self.stages),
+            int(self.steps),
             outcome,
             result,
             digest,
@@ -158,10 +168,11 @@ impl FlowRow {
         Ok(())
     }
 
-    /// Marks it as being deleted.
+    /// Marks it as being deleted. Its idempotency key is free from then on.
     pub(crate) fn mark_deleted(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         self.deleted = true;
-        let sql = "UPDATE flows SET deleted = 1, seal = ? WHERE id = ?";
+        self.idempotency_key = None;
+        let sql = "UPDATE flows SET deleted = 1, idempotency_key = NULL, seal = ? WHERE id = ?";
         connection.prepare_cached(sql)?.execute(params![self.seal(), self.rowid]).map(drop)
     }
 
@@ -178,7 +189,9 @@ impl FlowRow {
             .opt_run(self.based_on)
             .text(&self.labels)
             .bytes(&self.session)
-            .int(self.starts.into());
+            .int(self.starts.into())
+            .count(self.stages)
+            .count(self.steps);
         Kept::seal(self.kept.as_ref(), seal).int(self.deleted.into()).finish()
     }
 }

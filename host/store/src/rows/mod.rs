@@ -23,5 +23,5 @@ pub use kept::MAX_INLINE_RESULT;
 pub(crate) use note::{NOTE_COLUMNS, NoteRow};
 pub(crate) use run::{RUN_COLUMNS, RunRow, idx};
 pub(crate) use source::SourceRow;
-pub(crate) use stage::{STAGE_COLUMNS, StageRow};
+pub(crate) use stage::StageRow;
 pub(crate) use step::StepRow;

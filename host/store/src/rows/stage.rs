@@ -27,9 +27,6 @@ const WRITE: &str = concat!(
     ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 );
 
-/// The columns of a stage's row, in the order of [`StageRow::read`].
-pub(crate) const STAGE_COLUMNS: &str = columns!();
-
 /// What a stage's row says.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StageRow {
@@ -39,7 +36,7 @@ pub(crate) struct StageRow {
 }
 
 impl StageRow {
-    /// Reads [`STAGE_COLUMNS`]. None where the seal does not fit.
+    /// Reads the columns of `columns`. None where the seal does not fit.
     pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Option<Self>> {
         sealed(Self::read_raw(row))
     }

@@ -48,6 +48,12 @@ impl StepRow {
         steps.query_map(params![flow, from, limit], |row| Self::read(row))?.collect()
     }
 
+    /// How many steps the index of a flow finds.
+    pub(crate) fn count(connection: &Connection, flow: i64) -> rusqlite::Result<u64> {
+        let sql = "SELECT count(*) FROM steps WHERE flow = ?";
+        connection.prepare_cached(sql)?.query_row([flow], |row| count(row, 0))
+    }
+
     /// Writes a step. Whether there was none by its number.
     pub(crate) fn insert(
         connection: &Connection,
