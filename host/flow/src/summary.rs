@@ -7,7 +7,6 @@ use std::sync::Arc;
 use sandmill_core::{State, StateType};
 use sandmill_wire::RunId;
 
-
 /// Most runs that a report lists among those that did not complete; of the others only the number
 /// is. Events tell of every one.
 pub const MAX_FAILED_LISTED: usize = 1_000;

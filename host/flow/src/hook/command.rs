@@ -113,9 +113,10 @@ fn wait(child: &Child, timeout: Duration, stop: &CancelToken) -> Waited {
     let waiter = std::thread::Builder::new().name("sandmill-hook".to_owned()).spawn(move || {
         if let Some(pid) = pid {
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-            while rustix::process::waitid(WaitId::Pid(pid), options)
-                == Err(rustix::io::Errno::INTR)
-            {}
+            while matches!(
+                rustix::process::waitid(WaitId::Pid(pid), options),
+                Err(rustix::io::Errno::INTR)
+            ) {}
         }
         drop(sender);
     });
@@ -151,8 +152,7 @@ fn attend(child: &mut Child, facts: &Facts, events: &Events) -> Readers {
     let (sender, receiver) = channel();
     let spawn = |job: Box<dyn FnOnce() + Send>| {
         // Without a thread the pipe is closed, which the command may notice.
-        let _unjoined =
-            std::thread::Builder::new().name("sandmill-hook-io".to_owned()).spawn(job);
+        let _unjoined = std::thread::Builder::new().name("sandmill-hook-io".to_owned()).spawn(job);
     };
     if let Some(mut input) = child.stdin.take() {
         let text = format!("{}\n", facts.json());
@@ -162,7 +162,8 @@ fn attend(child: &mut Child, facts: &Facts, events: &Events) -> Readers {
         }));
     }
     let left = Arc::new(AtomicUsize::new(MAX_HOOK_OUTPUT));
-    let log = |source| Log { run: facts.run, events: events.clone(), left: Arc::clone(&left), source };
+    let log =
+        |source| Log { run: facts.run, events: events.clone(), left: Arc::clone(&left), source };
     let guard = |sender: &Sender<()>| sender.clone();
     if let Some(output) = child.stdout.take() {
         let (log, guard) = (log(LogSource::Stdout), guard(&sender));
@@ -190,9 +191,9 @@ impl Log {
         let (mut line, mut told) = (Vec::new(), false);
         let limit = MAX_HOOK_LINE as u64;
         while let Ok(read @ 1..) = stream.by_ref().take(limit).read_until(b'\n', &mut line) {
-            let all = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-                left.checked_sub(read)
-            });
+            let all = self
+                .left
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(read));
             if all.is_ok() {
                 let text = line.strip_suffix(b"\n").unwrap_or(&line);
                 self.line(self.source, String::from_utf8_lossy(text).into_owned());

@@ -6,5 +6,5 @@ mod facts;
 
 pub(crate) use command::run_command;
 pub use command::{HOOK_OUTPUT_GRACE, MAX_HOOK_LINE, MAX_HOOK_OUTPUT};
-pub use facts::MAX_HOOK_MESSAGE;
 pub(crate) use facts::Facts;
+pub use facts::MAX_HOOK_MESSAGE;

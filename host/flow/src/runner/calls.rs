@@ -4,9 +4,7 @@
 use std::sync::Arc;
 
 use sandmill_core::future::Promise;
-use sandmill_core::{
-    Call, EventKind, Mapped, Report, State, Submitted, TaskFuture,
-};
+use sandmill_core::{Call, EventKind, Mapped, Report, State, Submitted, TaskFuture};
 use sandmill_store::{Recorded, RunKey};
 use sandmill_wire::{End, EndKind, Outcome, RunId, Value};
 
@@ -239,8 +237,7 @@ impl Drive {
 
     /// Takes notice that a call has ended.
     pub(super) fn settle(&mut self, future: &TaskFuture) {
-        let (Some(flight), Some(outcome)) =
-            (self.flying.remove(&future.id()), future.outcome())
+        let (Some(flight), Some(outcome)) = (self.flying.remove(&future.id()), future.outcome())
         else {
             return;
         };

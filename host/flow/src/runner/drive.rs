@@ -14,7 +14,7 @@ use futures_timer::Delay;
 use parking_lot::Mutex;
 use sandmill_core::future::{AsCompleted, Promise};
 use sandmill_core::{Events, Executor, Report, State, TaskFuture, Usage};
-use sandmill_wire::{EndKind, End, Outcome, RunId};
+use sandmill_wire::{End, EndKind, Outcome, RunId};
 
 use super::history::History;
 use super::stages::Stages;
@@ -91,7 +91,8 @@ impl Drive {
             self.stop_with(Stop::cancelled());
         }
         self.history.flow_state(&State::running(self.events.clock().now()));
-        self.timer = self.deadline.map(|at| Delay::new(at.saturating_duration_since(Instant::now())));
+        self.timer =
+            self.deadline.map(|at| Delay::new(at.saturating_duration_since(Instant::now())));
         for stage in self.script.known_stages() {
             self.enter(stage);
         }
@@ -271,7 +272,11 @@ fn unwritten(error: &sandmill_store::StoreError, outcome: &Outcome) -> Outcome {
     let result = match outcome {
         Outcome::Value(value) => {
             let json = value.to_json_string();
-            if json.len() <= SHOWN_RESULT { format!("its result was {json}") } else { String::from("it had completed, with a long result") }
+            if json.len() <= SHOWN_RESULT {
+                format!("its result was {json}")
+            } else {
+                String::from("it had completed, with a long result")
+            }
         }
         Outcome::Failure(failure) => format!("it had failed: {failure}"),
         Outcome::Ended(end) => format!("it had ended: {end}"),

@@ -104,9 +104,7 @@ impl FlowRunner {
         }
         let (promise, future) = match part {
             None => Promise::of_flow(id, &program.name, &self.events),
-            Some(part) => {
-                Promise::of_part(id, part.submitted, part.cancel.child(), &self.events)
-            }
+            Some(part) => Promise::of_part(id, part.submitted, part.cancel.child(), &self.events),
         };
         let signals = Signals::new(promise.cancel_token().clone());
         let report = Arc::new(Mutex::new(FlowReport::new(Arc::clone(&program.name), id)));

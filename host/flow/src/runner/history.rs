@@ -75,7 +75,7 @@ impl History {
         let mut digest = ArgumentsDigest::default();
         if self.journal.is_some() {
             let whole = blake3::hash(arguments.as_bytes());
-            digest.copy_from_slice(&whole.as_bytes()[..digest.len()]);
+            digest.iter_mut().zip(whole.as_bytes()).for_each(|(to, from)| *to = *from);
         }
         digest
     }

@@ -183,7 +183,11 @@ fn record(which: Which, hook: &Hook) -> StageRecord {
 }
 
 /// The argument map of a hook's task.
-fn arguments_of(known: &[(String, Value)], takes_flow: bool, facts: &Facts) -> Result<Value, String> {
+fn arguments_of(
+    known: &[(String, Value)],
+    takes_flow: bool,
+    facts: &Facts,
+) -> Result<Value, String> {
     let unfit = |error| format!("the arguments of the hook cannot be made: {error}");
     let flow = takes_flow.then(|| facts.value()).transpose().map_err(unfit)?;
     let known = known.iter().map(|(name, value)| (name.as_str(), value));

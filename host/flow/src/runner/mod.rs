@@ -13,6 +13,6 @@ mod start;
 mod stop;
 
 pub use flow_runner::{FlowRunner, QUEUED_AT_LEAST, QUEUED_PER_SLOT};
-pub use hooks::{HOOK_EXIT, HOOK_FAILED, HOOK_START};
 pub use history::{JOURNAL_MISMATCH, MAX_SHOWN_ARGUMENTS};
+pub use hooks::{HOOK_EXIT, HOOK_FAILED, HOOK_START};
 pub use start::{FlowProgram, Part, Rerun, Reuse, StartOptions, SubFlowCall, SubFlows};
