@@ -37,9 +37,9 @@ golden! {
             "4:48: `map` needs an array, but `f.result.0.name` is a string",
         ];
     unknown_keys:
-        "tasks.a = { call = 't.list', argument.x = 1, retries = 3 }\nflo.name = 'x'\n" => [
+        "tasks.a = { call = 't.list', argument.x = 1, retry = 3 }\nflo.name = 'x'\n" => [
             "3:30: unknown key `argument` in task `a` (did you mean `arguments`?)",
-            "3:46: unknown key `retries` in task `a` (known here: `call`, `arguments`, `zip`, `after`, `limits`, `grants`, `tags`, `labels`, `resources`)",
+            "3:46: unknown key `retry` in task `a`",
             "4:1: unknown key `flo` in the flow file (did you mean `flow`?)",
         ];
     wrong_kinds:

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use sandmill_wire::value::{ArgumentTemplate, Bounds, MAX_BYTES, MAX_NODES};
-use sandmill_wire::{Failure, Value};
+use sandmill_wire::{Failure, RunId, Value};
 
+use super::piece::{Piece, Refusal};
 use super::stage::Stage;
 use crate::argument::Zip;
 use crate::plan::{Input, List, Node, NodeId, Plan, Target};
+use crate::policy::ErrorsMode;
 
 /// Kind of the failure of a run whose reference leads nowhere in a result.
-pub(super) const MISSING_PATH: &str = "missing-path";
+const MISSING_PATH: &str = "missing-path";
 /// Kind of the failure of a task that is to map over something that is no array.
 const NOT_AN_ARRAY: &str = "not-an-array";
 /// Kind of the failure of a task whose lists are not equally long.
@@ -22,7 +24,7 @@ pub(super) const ARGUMENTS_TOO_LARGE: &str = "arguments-too-large";
 pub const MAX_RESULT_BYTES: u64 = 256 << 20;
 
 /// The bounds of a value that may have so many bytes: as many nodes to a byte as by default.
-fn bounds(bytes: u64) -> Bounds {
+pub(super) fn bounds(bytes: u64) -> Bounds {
     let max_bytes = usize::try_from(bytes).unwrap_or(usize::MAX).max(MAX_BYTES);
     let max_nodes = (max_bytes / (MAX_BYTES / MAX_NODES)).max(MAX_NODES);
     Bounds { max_bytes, max_nodes, ..Bounds::DEFAULT }
@@ -45,11 +47,17 @@ struct Varying {
 
 enum From {
     /// One after another, for runs that are handed out in order.
-    Sequence(Box<dyn Iterator<Item = Value> + Send>),
+    Sequence {
+        items: Box<dyn Iterator<Item = Value> + Send>,
+        /// The position of the next of them.
+        next: u64,
+    },
     /// By position.
     Items(Vec<Value>),
+    /// What became of the runs of a mapped task that has ended, by position.
+    Pieces(Vec<(Option<RunId>, Piece)>, ErrorsMode),
     /// The results of a mapped task, by position.
-    Results(NodeId),
+    Results(NodeId, ErrorsMode),
 }
 
 /// The inputs of a task, and how many runs it will have.
@@ -66,7 +74,7 @@ impl Inputs {
         node: &Node,
         stages: &[Stage],
         in_order: bool,
-    ) -> Result<Opening, Failure> {
+    ) -> Result<Opening, Refusal> {
         // The task says how large its arguments may be.
         let limit = node.limits().input;
         let mut fixed: Vec<(&str, Value)> = Vec::new();
@@ -98,31 +106,67 @@ impl Inputs {
         Ok(Opening { inputs: Self { template, varying }, total })
     }
 
-    /// The argument map of one run. Must be asked for every run in order when the inputs were
-    /// opened so, also for runs that are not made.
-    pub(super) fn arguments(&mut self, stages: &[Stage], index: u64) -> Result<Value, Failure> {
-        let position = usize::try_from(index).unwrap_or(usize::MAX);
-        let mut values = Vec::with_capacity(self.varying.len());
+    /// The argument map of one run. Runs must be asked for in order when the inputs were opened so;
+    /// those that are never handed out may be left out.
+    pub(super) fn arguments(&mut self, stages: &[Stage], index: u64) -> Result<Value, Refusal> {
+        let mut found = Vec::with_capacity(self.varying.len());
         for one in &mut self.varying {
-            let found = match &mut one.from {
-                From::Sequence(items) => items.next(),
-                From::Items(items) => items.get(position).cloned(),
-                From::Results(node) => stages[*node].results.get(&index).cloned(),
-            };
-            // Lengths were compared, and results are kept for as long as somebody wants them.
-            values.push(found.ok_or_else(|| {
-                Failure::new(MISSING_PATH, format!("`{}` has no element {index}", one.text))
-            }));
+            found.push(one.take(stages, index));
         }
-        let mut found = Vec::with_capacity(values.len());
-        for (value, one) in values.into_iter().zip(&self.varying) {
-            found.push(at(&value?, &one.path, &one.text)?);
-        }
+        // All were asked, so that all stand at the same position.
+        let found = found.into_iter().collect::<Result<Vec<_>, _>>()?;
         let parts: Vec<&Value> = found.iter().collect();
         self.template
             .render(&parts)
-            .map_err(|error| Failure::new(ARGUMENTS_TOO_LARGE, error.to_string()))
+            .map_err(|error| Failure::new(ARGUMENTS_TOO_LARGE, error.to_string()).into())
     }
+}
+
+impl Varying {
+    /// The value for the run at a position.
+    fn take(&mut self, stages: &[Stage], index: u64) -> Result<Value, Refusal> {
+        let position = usize::try_from(index).unwrap_or(usize::MAX);
+        let value = match &mut self.from {
+            From::Sequence { items, next } => {
+                // What is between belongs to runs that are never handed out.
+                let over = usize::try_from(index.saturating_sub(*next)).unwrap_or(usize::MAX);
+                *next = index + 1;
+                items.nth(over)
+            }
+            From::Items(items) => items.get(position).cloned(),
+            From::Pieces(pieces, errors) => {
+                let Some((run, piece)) = pieces.get(position) else {
+                    return Err(self.lacks(index));
+                };
+                return of_run(piece, *run, *errors, &self.path, &self.text);
+            }
+            From::Results(node, errors) => {
+                let stage = &stages[*node];
+                let run = stage.runs.get(&index).copied();
+                return of_run(&stage.piece(index), run, *errors, &self.path, &self.text);
+            }
+        };
+        // Lengths were compared, so it is there.
+        at(&value.ok_or_else(|| self.lacks(index))?, &self.path, &self.text).map_err(Refusal::from)
+    }
+
+    fn lacks(&self, index: u64) -> Refusal {
+        Failure::new(MISSING_PATH, format!("`{}` has no element {index}", self.text)).into()
+    }
+}
+
+/// What a run takes of its counterpart in a mapped task.
+fn of_run(
+    piece: &Piece,
+    run: Option<RunId>,
+    errors: ErrorsMode,
+    path: &str,
+    text: &str,
+) -> Result<Value, Refusal> {
+    if errors == ErrorsMode::Skip && !piece.is_value() {
+        return Err(Refusal::Skipped(format!("what it takes of `{text}` is not there")));
+    }
+    piece.single(run, errors, text, |value| at(value, path, text))
 }
 
 /// What is at a path of a value.
@@ -132,31 +176,70 @@ pub(super) fn at(value: &Value, path: &str, text: &str) -> Result<Value, Failure
         .map_err(|error| Failure::new(MISSING_PATH, format!("`{text}` leads nowhere: {error}")))
 }
 
-/// A task's result, or the list of a mapped task's results, or what is in it.
-/// `limit` is how many bytes a list that is made for it may have.
+/// A task's result, or the list of a mapped task's results, or what is in it; or what stands in its
+/// place where it is not there. `limit` is how many bytes a list that is made for it may have.
 pub(super) fn whole(
     plan: &Plan,
     stages: &[Stage],
     target: &Target,
     limit: u64,
-) -> Result<Value, Failure> {
-    let results = &stages[target.node].results;
+) -> Result<Value, Refusal> {
+    let (stage, text) = (&stages[target.node], &*target.text);
+    let single = |index: u64, path: &str| {
+        let run = stage.runs.get(&index).copied();
+        stage.piece(index).single(run, target.errors, text, |value| at(value, path, text))
+    };
     if !plan.nodes[target.node].mapped {
-        let value = results.get(&0).cloned().unwrap_or_default();
-        return at(&value, &target.path, &target.text);
+        return single(0, &target.path);
     }
-    // An index goes to its element, so that the list need not be made.
-    let (first, rest) = target.path.split_once('.').unwrap_or((&target.path, ""));
-    if let Ok(index) = first.parse::<u64>()
-        && let Some(value) = results.get(&index)
-    {
-        return at(value, rest, &target.text);
+    if !target.path.is_empty() {
+        // An index goes to its element, so that the list need not be made.
+        let (first, rest) = target.path.split_once('.').unwrap_or((&target.path, ""));
+        let total = stage.total.unwrap_or(1);
+        return match first.parse::<u64>() {
+            Ok(_) if stage.is_unsized() => single(0, rest),
+            Ok(index) if index < total => single(index, rest),
+            Ok(_) => Err(nowhere(text, &format!("it has {total} elements"))),
+            Err(_) => Err(nowhere(text, &format!("it is a list, and `{first}` is no position"))),
+        };
     }
-    let list = Value::array_within(results.values(), &bounds(limit)).map_err(|error| {
-        let what = format!("the list `{}` is too large to be one value: {error}", target.text);
-        Failure::new(ARGUMENTS_TOO_LARGE, what)
-    })?;
-    at(&list, &target.path, &target.text)
+    let list = match (target.errors, &stage.blame) {
+        (ErrorsMode::Raise, Some(blame)) => return Err(Refusal::missing(text, blame)),
+        (ErrorsMode::Raise, None) if stage.is_unsized() => return Ok(Value::nil()),
+        (ErrorsMode::Raise, None) if stage.tally.skipped > 0 => {
+            let value = |(_, piece)| match piece {
+                Piece::Value(value) => value,
+                Piece::Skipped | Piece::Failed(_) => Value::nil(),
+            };
+            let items: Vec<Value> = stage.pieces().map(value).collect();
+            Value::array_within(&items, &bounds(limit))
+        }
+        (ErrorsMode::Raise | ErrorsMode::Skip, _) => {
+            Value::array_within(stage.results.values(), &bounds(limit))
+        }
+        (ErrorsMode::States, _) => {
+            let told = stage.pieces().map(|(run, piece)| match &piece {
+                Piece::Value(value) => piece.told(run, Some(value)),
+                Piece::Skipped | Piece::Failed(_) => piece.told(run, None),
+            });
+            let items = told.collect::<Result<Vec<_>, _>>()?;
+            Value::array_within(&items, &bounds(limit))
+        }
+    };
+    list.map_err(|error| {
+        let what = format!("the list `{text}` is too large to be one value: {error}");
+        Failure::new(ARGUMENTS_TOO_LARGE, what).into()
+    })
+}
+
+fn nowhere(text: &str, why: &str) -> Refusal {
+    Failure::new(MISSING_PATH, format!("`{text}` leads nowhere: {why}")).into()
+}
+
+/// Whether what is to be mapped over is there.
+pub(super) fn is_there(plan: &Plan, stages: &[Stage], target: &Target) -> bool {
+    let stage = &stages[target.node];
+    if plan.nodes[target.node].mapped { !stage.is_unsized() } else { stage.piece(0).is_value() }
 }
 
 /// What an argument takes for each run, and for how many.
@@ -166,26 +249,32 @@ fn each(
     stages: &[Stage],
     (name, list, levels): (&str, &List, u8),
     in_order: bool,
-) -> Result<(Varying, u64), Failure> {
+) -> Result<(Varying, u64), Refusal> {
     let (array, text): (Value, Arc<str>) = match list {
         List::Known(value) => (value.clone(), format!("arguments.{name}").into()),
+        List::Of(target) if !is_there(plan, stages, target) => {
+            return Err(not_there(&stages[target.node], target));
+        }
         List::Of(target) if plan.nodes[target.node].mapped => {
             let text = Arc::clone(&target.text);
             let stage = &stages[target.node];
             if levels == 1 {
                 // A gate's results are all there, and are let go of as soon as they were read here.
                 let from = if node.pipes.contains(&target.node) {
-                    From::Results(target.node)
+                    From::Results(target.node, target.errors)
                 } else {
-                    From::Items(stage.results.values().cloned().collect())
+                    From::Pieces(stage.pieces().collect(), target.errors)
                 };
                 let path = target.path.clone();
                 return Ok((Varying { from, path, text }, stage.total.unwrap_or(0)));
             }
-            // Each result is one of the lists to be joined.
+            // Each result is one of the lists to be joined. What was skipped has none.
+            if let (ErrorsMode::Raise, Some(blame)) = (target.errors, &stage.blame) {
+                return Err(Refusal::missing(&text, blame));
+            }
             let lists = stage.results.values().map(|value| at(value, &target.path, &text));
             let lists = lists.collect::<Result<Vec<_>, _>>()?;
-            return flattened(lists.into_iter(), text, in_order);
+            return Ok(flattened(lists.into_iter(), text, in_order)?);
         }
         List::Of(target) => {
             (whole(plan, stages, target, node.limits().input)?, Arc::clone(&target.text))
@@ -193,12 +282,33 @@ fn each(
     };
     let items = array.elements().map_err(|_| not_an_array(&text, &array))?;
     if levels == 2 {
-        return flattened(items, text, in_order);
+        return Ok(flattened(items, text, in_order)?);
     }
     let length = items.len() as u64;
-    let from =
-        if in_order { From::Sequence(Box::new(items)) } else { From::Items(items.collect()) };
-    Ok((Varying { from, path: String::new(), text }, length))
+    Ok((Varying { from: listed(items, in_order), path: String::new(), text }, length))
+}
+
+/// Why a task cannot map over the result of a task that did not complete.
+fn not_there(stage: &Stage, target: &Target) -> Refusal {
+    let text = &target.text;
+    let why = match stage.piece(0) {
+        Piece::Failed(blame) => format!("because of {blame}"),
+        Piece::Value(_) | Piece::Skipped => "because it was skipped".to_owned(),
+    };
+    if target.errors == ErrorsMode::Skip {
+        return Refusal::Skipped(format!("`{text}` is not there, {why}"));
+    }
+    Refusal::Unmet(format!(
+        "`{text}` is not there, {why}; so it is not known how many runs there would be"
+    ))
+}
+
+fn listed(items: impl Iterator<Item = Value> + Send + 'static, in_order: bool) -> From {
+    if in_order {
+        From::Sequence { items: Box::new(items), next: 0 }
+    } else {
+        From::Items(items.collect())
+    }
 }
 
 /// The elements of all lists, one list after another.
@@ -216,9 +326,7 @@ fn flattened(
         length += count.len() as u64;
     }
     let items = lists.flat_map(|list| list.elements().into_iter().flatten());
-    let from =
-        if in_order { From::Sequence(Box::new(items)) } else { From::Items(items.collect()) };
-    Ok((Varying { from, path: String::new(), text }, length))
+    Ok((Varying { from: listed(items, in_order), path: String::new(), text }, length))
 }
 
 fn not_an_array(text: &str, found: &Value) -> Failure {

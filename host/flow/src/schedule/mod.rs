@@ -2,12 +2,18 @@
 //! threads, no clock, no I/O, so that a journal can drive it as well as a runner.
 
 mod blame;
+mod conclusion;
+mod ending;
 mod inputs;
+mod links;
 mod marks;
+mod piece;
 #[expect(clippy::module_inception, reason = "the schedule is the one noun of the file")]
 mod schedule;
 mod stage;
 mod step;
+mod trigger;
+mod verdict;
 
 pub use blame::Blame;
 pub use inputs::MAX_RESULT_BYTES;

@@ -4,11 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use sandmill_wire::Value;
+use sandmill_wire::{RunId, Value};
 
 use super::blame::Blame;
 use super::inputs::Inputs;
 use super::marks::Marks;
+use super::piece::Piece;
+use super::trigger::Tally;
 
 /// Where one task stands.
 #[derive(Default)]
@@ -19,16 +21,39 @@ pub(super) struct Stage {
     pub(super) waiting: usize,
     /// Who will yet read all results at once.
     pub(super) readers: usize,
+    /// Whether somebody takes the states of its runs.
+    pub(super) told: bool,
     /// Results that somebody needs still, by position.
     pub(super) results: BTreeMap<u64, Value>,
-    /// Why runs did not complete, for the runs that map over them, by position.
+    /// Why runs did not complete, for those that need to know of each, by position.
     pub(super) blames: BTreeMap<u64, Arc<Blame>>,
+    /// Ids of runs, for those that take their states, by position.
+    pub(super) runs: BTreeMap<u64, RunId>,
+    /// Which runs were skipped.
+    pub(super) skipped: Marks,
     /// Which runs have ended.
     pub(super) ended: Marks,
+    /// Runs that were never handed out.
+    pub(super) cut: Cut,
+    /// How its runs ended. One that ended before it had any counts as one run.
+    pub(super) tally: Tally,
+    /// How many runs failed, and not because of others.
+    pub(super) failures: u64,
     /// The first run that did not complete.
     pub(super) blame: Option<Arc<Blame>>,
     /// How many runs there are; known once it is open.
     pub(super) total: Option<u64>,
+}
+
+/// Runs of a map that ended all at once, without having been handed out.
+#[derive(Default)]
+pub(super) struct Cut {
+    /// Those that count as failed.
+    pub(super) failed: Marks,
+    /// Why they do.
+    pub(super) blame: Option<Arc<Blame>>,
+    /// Those that were skipped.
+    pub(super) skipped: Marks,
 }
 
 /// How far a task is.
@@ -50,7 +75,7 @@ pub(super) struct Open {
     pub(super) total: u64,
     pub(super) inputs: Inputs,
     pub(super) ready: Ready,
-    /// Which runs were handed out.
+    /// Which runs were handed out, or never will be.
     pub(super) handed: Marks,
     /// Runs that are handed out and have not ended.
     pub(super) running: BTreeSet<u64>,
@@ -68,22 +93,31 @@ pub(super) enum Ready {
 impl Open {
     /// Takes the next run that can be handed out.
     pub(super) fn take(&mut self) -> Option<u64> {
-        let index = match &mut self.ready {
-            Ready::From(next) if *next < self.total => {
-                *next += 1;
-                *next - 1
+        loop {
+            let index = match &mut self.ready {
+                Ready::From(next) if *next < self.total => {
+                    *next += 1;
+                    *next - 1
+                }
+                Ready::From(_) => return None,
+                Ready::Some(queue) => queue.pop_front()?,
+            };
+            if !self.handed.has(index) {
+                self.handed.set(index);
+                return Some(index);
             }
-            Ready::From(_) => return None,
-            Ready::Some(queue) => queue.pop_front()?,
-        };
-        self.handed.set(index);
-        Some(index)
+        }
     }
 }
 
 impl Stage {
     pub(super) const fn is_finished(&self) -> bool {
         matches!(self.phase, Phase::Finished)
+    }
+
+    /// Whether it ended before it was known how many runs it would have.
+    pub(super) const fn is_unsized(&self) -> bool {
+        self.is_finished() && self.total.is_none()
     }
 
     /// Whether it will yet take what is at this position of a task that it maps over.
@@ -93,5 +127,30 @@ impl Stage {
             Phase::Open(open) => index < open.total && !open.handed.has(index),
             Phase::Finished => false,
         }
+    }
+
+    /// What became of the run at a position. A task that ended before it had any runs has its end
+    /// at position 0.
+    pub(super) fn piece(&self, index: u64) -> Piece {
+        if let Some(value) = self.results.get(&index) {
+            return Piece::Value(value.clone());
+        }
+        let blame = if self.cut.failed.has(index) {
+            self.cut.blame.as_ref()
+        } else {
+            self.blames.get(&index)
+        };
+        match blame.or(self.blame.as_ref()) {
+            Some(blame) if !self.skipped.has(index) && !self.cut.skipped.has(index) => {
+                Piece::Failed(Arc::clone(blame))
+            }
+            _ => Piece::Skipped,
+        }
+    }
+
+    /// What became of each of its runs, in order.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = (Option<RunId>, Piece)> {
+        (0..self.total.unwrap_or(1))
+            .map(|index| (self.runs.get(&index).copied(), self.piece(index)))
     }
 }
