@@ -9,6 +9,7 @@ pub struct Entry {
     name: &'static str,
     describe: fn() -> TaskDescriptor,
     run: fn(&[u8]) -> Result<Vec<u8>, Failure>,
+    is_flow: bool,
 }
 
 impl Entry {
@@ -18,7 +19,17 @@ impl Entry {
         describe: fn() -> TaskDescriptor,
         run: fn(&[u8]) -> Result<Vec<u8>, Failure>,
     ) -> Self {
-        Self { name, describe, run }
+        Self { name, describe, run, is_flow: false }
+    }
+
+    /// The same, as a flow.
+    pub const fn flow(self) -> Self {
+        Self { is_flow: true, ..self }
+    }
+
+    /// The name by which a host calls it.
+    pub const fn name(&self) -> &'static str {
+        self.name
     }
 
     /// What a host may know before it runs it.
@@ -44,6 +55,11 @@ pub trait Component {
 /// Describes every task.
 pub fn describe(tasks: &[Entry]) -> Vec<TaskDescriptor> {
     tasks.iter().map(Entry::describe).collect()
+}
+
+/// The names of those that are flows.
+pub fn flows(tasks: &[Entry]) -> Vec<String> {
+    tasks.iter().filter(|task| task.is_flow).map(|task| task.name.to_owned()).collect()
 }
 
 /// Runs one task by name.
@@ -76,6 +92,16 @@ pub const fn assert_new_name(tasks: &[Entry], index: usize) {
     }
 }
 
+/// Stops the build when `export!` was not told that the task at `index` is a flow. It has to know:
+/// only a component with flows says so to its host.
+pub const fn assert_no_flow(tasks: &[Entry], index: usize) {
+    assert!(
+        !tasks[index].is_flow,
+        "this is a flow, and `export!` has to be told: write `flow` before its name, \
+         `export!(count, flow census)`"
+    );
+}
+
 /// `==` on slices is not for constants yet.
 const fn equal(left: &[u8], right: &[u8]) -> bool {
     if left.len() != right.len() {
@@ -99,14 +125,23 @@ macro_rules! __sandmill_export_component {
     ($($component:tt)*) => {};
 }
 #[cfg(not(target_family = "wasm"))]
-pub use __sandmill_export_component as export_component;
+pub use {
+    __sandmill_export_component as export_component, __sandmill_export_component as export_flows,
+};
 
 #[cfg(target_family = "wasm")]
 mod guest {
     use std::io::Write as _;
 
-    use super::{Component, describe, run};
+    use super::{Component, describe, flows, run};
     use crate::bindings::exports::sandmill::task::runner::{Failure, Guest, TaskDescriptor};
+    use crate::flow_bindings::exports::sandmill::task::flows::Guest as Flows;
+
+    impl<C: Component> Flows for C {
+        fn names() -> Vec<String> {
+            flows(C::TASKS)
+        }
+    }
 
     impl<C: Component> Guest for C {
         fn describe() -> Vec<TaskDescriptor> {

@@ -50,8 +50,18 @@ impl Failure {
     pub const INVALID_ARGUMENTS: &'static str = "invalid-arguments";
     /// The kind of a failure of a result that has no MessagePack form.
     pub const INVALID_RESULT: &'static str = "invalid-result";
+    /// The kind of the failure that a flow returns when a run that it needs gave no result.
+    pub const RUN_FAILED: &'static str = "run-failed";
+    /// The kind of a failure that says there is nothing to do: the run ends as `Skipped`, which is
+    /// a kind of success.
+    pub const SKIPPED: &'static str = "skipped";
     /// The kind of a failure of a task name that the component does not have.
     pub const UNKNOWN_TASK: &'static str = "unknown-task";
+    /// The kind of the failure that a flow returns when a time to wait was over.
+    pub const WAIT_TIMEOUT: &'static str = "wait-timeout";
+    /// The kind of the failure that a flow returns when a run's result is not of the type that it
+    /// expects.
+    pub const WRONG_RESULT: &'static str = "wrong-result";
 
     /// A failure that trying again will not cure.
     ///
@@ -112,6 +122,20 @@ impl Failure {
     pub fn details<T: DeserializeOwned>(&self) -> Option<Result<T, Failure>> {
         let bytes = self.details.as_deref()?;
         Some(codec::decode(bytes).map_err(|fault| Self::new(Self::ERROR, fault.to_string())))
+    }
+
+    /// A failure in the contract's words.
+    #[cfg(target_family = "wasm")]
+    pub(crate) fn from_contract(failure: crate::bindings::sandmill::task::types::Failure) -> Self {
+        let crate::bindings::sandmill::task::types::Failure { kind, message, retriable, details } =
+            failure;
+        Self { kind, message, retriable, details }
+    }
+
+    /// A failure in the contract's words, which are the same where there is no host.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn from_contract(failure: Self) -> Self {
+        failure
     }
 
     /// Takes the failure apart for the bindings.

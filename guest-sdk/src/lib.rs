@@ -78,6 +78,10 @@ pub mod context;
 mod descriptor;
 mod export;
 mod failure;
+pub mod flow;
+#[cfg(target_family = "wasm")]
+#[doc(hidden)]
+pub mod flow_bindings;
 pub mod log;
 mod task;
 #[cfg(not(target_family = "wasm"))]
@@ -85,7 +89,7 @@ pub mod testing;
 
 pub use bytes::Bytes;
 pub use failure::Failure;
-pub use sandmill_guest_macros::{export, task};
+pub use sandmill_guest_macros::{export, flow, task};
 pub use {schemars, serde};
 
 /// The quick start of the crate's page, compiled.
@@ -100,12 +104,20 @@ pub mod __rt {
     #[cfg(target_family = "wasm")]
     pub use crate::bindings::{self, export as export_component};
     pub use crate::descriptor::{Descriptor, Parameters, TaskDescriptor};
+    pub use crate::export::{
+        Component, Entry, assert_new_name, assert_no_flow, describe, flows, run,
+    };
     #[cfg(not(target_family = "wasm"))]
-    pub use crate::export::export_component;
-    pub use crate::export::{Component, Entry, assert_new_name, describe, run};
+    pub use crate::export::{export_component, export_flows};
     pub use crate::failure::TaskError;
+    pub use crate::flow::{
+        Argument, DefaultedArgument, DefaultedMapArgument, FutureList, MapArgument, Options,
+        OwnCall, TaskFuture, assert_maps, run_flow,
+    };
+    #[cfg(target_family = "wasm")]
+    pub use crate::flow_bindings::{self, export_flows};
     pub use crate::task::{
-        PlainOutput, PlainType, ReturnType, Returned, Task, TaskDefault, TaskParameter, TaskResult,
-        encode_result,
+        Flow, PlainOutput, PlainType, ReturnType, Returned, Task, TaskDefault, TaskParameter,
+        TaskResult, encode_result,
     };
 }

@@ -22,6 +22,17 @@ pub trait Task {
     const ENTRY: Entry;
 }
 
+/// A function under `#[flow]`, as a type of the function's name.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a flow",
+    label = "this function is not a flow",
+    note = "put `#[sandmill_guest::flow]` above the function, or leave the word `flow` out for a task"
+)]
+pub trait Flow: Task {
+    /// All there is to it, as of a flow.
+    const FLOW_ENTRY: Entry = Self::ENTRY;
+}
+
 /// What a parameter's type must be able to do. Sealed by its blanket implementation; it exists for
 /// its error message, as do its neighbours.
 #[diagnostic::on_unimplemented(

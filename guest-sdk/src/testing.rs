@@ -1,5 +1,7 @@
 //! Unit tests of tasks, on any target that is not WebAssembly: a stand-in for the host that
-//! answers [`context`](crate::context) and keeps what the task logs and reports.
+//! answers [`context`](crate::context) and keeps what the task logs and reports. A flow's calls are
+//! answered here too: tasks of its own crate run when they are called, and [`with_tasks`] puts
+//! stubs in the place of others.
 //!
 //! ```
 //! use sandmill_guest::testing::{self, Context};
@@ -18,6 +20,10 @@
 //! assert_eq!(seen.log[0].message, "this is attempt 2");
 //! assert_eq!(seen.progress[0].total, Some(2));
 //! ```
+mod contract;
+mod desk;
+pub(crate) mod futures;
+mod tasks;
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -28,6 +34,8 @@ use serde::ser::Serialize;
 use crate::log::Level;
 use crate::task::Task;
 use crate::{Failure, codec};
+
+pub use tasks::{Stub, StubArguments, Tasks, with_tasks};
 
 /// What a task reads from [`crate::context`]. The default is a first attempt outside of a map,
 /// with no deadline and nobody who asked it to stop.
@@ -125,6 +133,21 @@ pub fn with<T>(context: Context, body: impl FnOnce() -> T) -> Seen<T> {
     let result = body();
     let Stage { log, progress, .. } = guard.take();
     Seen { result, log, progress }
+}
+
+/// Runs `body` as a run of its own inside of another: with a context of its own, while what it logs
+/// joins what the other does.
+fn nested<T>(context: Context, body: impl FnOnce() -> T) -> T {
+    STAGES.with_borrow_mut(|stages| stages.push(Stage { context, ..Stage::default() }));
+    let guard = StageGuard;
+    let result = body();
+    let Stage { mut log, .. } = guard.take();
+    STAGES.with_borrow_mut(|stages| {
+        if let Some(outer) = stages.last_mut() {
+            outer.log.append(&mut log);
+        }
+    });
+    result
 }
 
 /// Calls a task as a host does: `arguments` (a map or a struct with named fields) becomes

@@ -6,6 +6,8 @@ use quote::ToTokens;
 use syn::visit::{self, Visit};
 use syn::{Error, Type};
 
+use crate::kind::Kind;
+
 /// The longest name of a task, in bytes; so says the contract.
 const NAME_BYTES_MAX: usize = 128;
 
@@ -34,7 +36,7 @@ impl Faults {
 }
 
 /// Checks a task's name against the contract.
-pub(crate) fn check_name(name: &str, span: Span) -> syn::Result<()> {
+pub(crate) fn check_name(kind: Kind, name: &str, span: Span) -> syn::Result<()> {
     let rest = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '.' | '_' | '-');
     let fault = match name.chars().next() {
         None => "it is empty".to_owned(),
@@ -50,23 +52,23 @@ pub(crate) fn check_name(name: &str, span: Span) -> syn::Result<()> {
         },
     };
     let message =
-        format!("`{name}` cannot be the name of a task: {fault}; set one with `name = \"…\"`");
+        format!("`{name}` cannot be the name of a {kind}: {fault}; set one with `name = \"…\"`");
     Err(Error::new(span, message))
 }
 
 /// Complains about a parameter's type that borrows or has no name.
-pub(crate) fn check_parameter_type(name: &str, ty: &Type, faults: &mut Faults) {
+pub(crate) fn check_parameter_type(kind: Kind, name: &str, ty: &Type, faults: &mut Faults) {
     match ty {
         Type::Reference(reference) => {
             let fix = owned(&reference.elem);
-            faults.at(ty, format!("parameter `{name}` is a reference, but a task owns its arguments: take {fix}"));
+            faults.at(ty, format!("parameter `{name}` is a reference, but a {kind} owns its arguments: take {fix}"));
         }
         Type::ImplTrait(_) => faults.at(
             ty,
             format!("parameter `{name}` is `impl Trait`, which no argument can be decoded into: name a type"),
         ),
         _ => {
-            let mut search = Search { name, faults };
+            let mut search = Search { kind, name, faults };
             search.visit_type(ty);
         }
     }
@@ -99,25 +101,26 @@ fn owned(ty: &Type) -> String {
 
 /// Looks for references, lifetimes and `impl Trait` inside of a type.
 struct Search<'a> {
+    kind: Kind,
     name: &'a str,
     faults: &'a mut Faults,
 }
 
 impl<'ast> Visit<'ast> for Search<'_> {
     fn visit_type_reference(&mut self, reference: &'ast syn::TypeReference) {
-        let (name, fix) = (self.name, owned(&reference.elem));
+        let (kind, name, fix) = (self.kind, self.name, owned(&reference.elem));
         self.faults.at(
             reference,
-            format!("parameter `{name}` holds a reference, but a task owns its arguments: write {fix} here"),
+            format!("parameter `{name}` holds a reference, but a {kind} owns its arguments: write {fix} here"),
         );
     }
 
     fn visit_lifetime(&mut self, lifetime: &'ast syn::Lifetime) {
         if lifetime.ident != "static" {
-            let name = self.name;
+            let (kind, name) = (self.kind, self.name);
             self.faults.at(
                 lifetime,
-                format!("parameter `{name}` borrows, but a task owns its arguments: take a type without a lifetime"),
+                format!("parameter `{name}` borrows, but a {kind} owns its arguments: take a type without a lifetime"),
             );
         }
     }

@@ -12,9 +12,11 @@ use syn::{
 
 use crate::diagnostics::{Faults, check_name, check_parameter_type, check_result_type};
 use crate::expand::type_name;
+use crate::kind::Kind;
 
-/// A function under `#[task]`.
+/// A function under `#[task]` or `#[flow]`.
 pub(crate) struct Task {
+    pub(crate) kind: Kind,
     /// The function, without the attributes that only the macro knows.
     pub(crate) function: ItemFn,
     /// The name by which a host calls it.
@@ -50,31 +52,39 @@ pub(crate) enum Doc {
     Expression(Box<Expr>),
 }
 
-/// The tasks of an `export!`.
+/// The tasks and flows of an `export!`.
 pub(crate) struct Export {
-    pub(crate) tasks: Vec<Path>,
+    pub(crate) tasks: Vec<Exported>,
     /// Where `sandmill_guest` is.
     pub(crate) krate: Path,
 }
 
+/// One entry of an `export!`.
+pub(crate) struct Exported {
+    /// Where the function is.
+    pub(crate) path: Path,
+    /// Whether the word `flow` is before it.
+    pub(crate) kind: Kind,
+}
+
 /// Reads the attribute and the function below it.
-pub(crate) fn task(attribute: TokenStream, item: TokenStream) -> syn::Result<Task> {
-    let mut function = item_fn(item)?;
+pub(crate) fn task(kind: Kind, attribute: TokenStream, item: TokenStream) -> syn::Result<Task> {
+    let mut function = item_fn(kind, item)?;
     let mut faults = Faults::default();
-    let options = options(attribute, &mut faults);
-    check_signature(&function, &mut faults);
+    let options = options(kind, attribute, &mut faults);
+    check_signature(kind, &function, &mut faults);
 
     let name = match &options.name {
         Some(name) => name.value(),
         None => function.sig.ident.unraw().to_string(),
     };
     let name_span = options.name.as_ref().map_or(function.sig.ident.span(), LitStr::span);
-    if let Err(error) = check_name(&name, name_span) {
+    if let Err(error) = check_name(kind, &name, name_span) {
         faults.push(error);
     }
 
-    let parameters =
-        function.sig.inputs.iter_mut().filter_map(|input| parameter(input, &mut faults)).collect();
+    let inputs = function.sig.inputs.iter_mut();
+    let parameters = inputs.filter_map(|input| parameter(kind, input, &mut faults)).collect();
     let output = match &function.sig.output {
         ReturnType::Default => Type::Tuple(syn::TypeTuple {
             attrs: Vec::new(),
@@ -88,10 +98,10 @@ pub(crate) fn task(attribute: TokenStream, item: TokenStream) -> syn::Result<Tas
     };
     let doc = docs(&function.attrs);
     let krate = options.krate.unwrap_or_else(default_crate);
-    faults.or(Task { function, name, doc, parameters, output, krate })
+    faults.or(Task { kind, function, name, doc, parameters, output, krate })
 }
 
-fn item_fn(item: TokenStream) -> syn::Result<ItemFn> {
+fn item_fn(kind: Kind, item: TokenStream) -> syn::Result<ItemFn> {
     syn::parse2::<syn::Item>(item.clone())
         .ok()
         .and_then(|item| match item {
@@ -99,10 +109,10 @@ fn item_fn(item: TokenStream) -> syn::Result<ItemFn> {
             _ => None,
         })
         .ok_or_else(|| {
-            Error::new(
-                item.span(),
-                "`#[task]` goes on a function with a body: `#[task] pub fn name(…) -> … { … }`",
-            )
+            let message = format!(
+                "`#[{kind}]` goes on a function with a body: `#[{kind}] pub fn name(…) -> … {{ … }}`"
+            );
+            Error::new(item.span(), message)
         })
 }
 
@@ -128,14 +138,14 @@ struct Options {
     krate: Option<Path>,
 }
 
-fn options(attribute: TokenStream, faults: &mut Faults) -> Options {
+fn options(kind: Kind, attribute: TokenStream, faults: &mut Faults) -> Options {
     const KEYS: &str = "use `name = \"…\"` or `crate = path`";
 
     let mut options = Options::default();
     let read = |input: ParseStream<'_>| {
         while !input.is_empty() {
             let Ok(key) = input.call(Ident::parse_any) else {
-                return Err(input.error(format!("`#[task]` takes keys with values: {KEYS}")));
+                return Err(input.error(format!("`#[{kind}]` takes keys with values: {KEYS}")));
             };
             match key.to_string().as_str() {
                 "name" => {
@@ -144,7 +154,7 @@ fn options(attribute: TokenStream, faults: &mut Faults) -> Options {
                         Error::new(error.span(), "write the name in quotes: `name = \"…\"`")
                     })?;
                     if options.name.replace(name).is_some() {
-                        faults.at(key, "`name` is given twice: a task has one name");
+                        faults.at(key, format!("`name` is given twice: a {kind} has one name"));
                     }
                 }
                 "crate" => {
@@ -154,7 +164,7 @@ fn options(attribute: TokenStream, faults: &mut Faults) -> Options {
                     }
                 }
                 other => {
-                    let message = format!("`#[task]` knows no `{other}`: {KEYS}");
+                    let message = format!("`#[{kind}]` knows no `{other}`: {KEYS}");
                     return Err(Error::new(key.span(), message));
                 }
             }
@@ -174,40 +184,43 @@ fn default_crate() -> Path {
     syn::parse_quote!(::sandmill_guest)
 }
 
-fn check_signature(function: &ItemFn, faults: &mut Faults) {
+fn check_signature(kind: Kind, function: &ItemFn, faults: &mut Faults) {
     let signature = &function.sig;
     if let Some(token) = &signature.asyncness {
         faults.at(
             token,
-            "a task cannot be async: it has its instance to itself, so write a plain `fn` and block",
+            format!("a {kind} cannot be async: it has its instance to itself, so write a plain `fn` and block"),
         );
     }
     if let syn::Safety::Unsafe(token) = &signature.safety {
-        faults.at(token, "a task cannot be unsafe: any caller may run it with any arguments");
+        faults.at(
+            token,
+            format!("a {kind} cannot be unsafe: any caller may run it with any arguments"),
+        );
     }
     if let Some(abi) = &signature.abi {
-        faults.at(abi, "a task has no ABI of its own: `export!` makes the export");
+        faults.at(abi, format!("a {kind} has no ABI of its own: `export!` makes the export"));
     }
     if let Some(variadic) = &signature.variadic {
-        faults.at(variadic, "a task's parameters have names: take a `Vec`");
+        faults.at(variadic, format!("a {kind}'s parameters have names: take a `Vec`"));
     }
     if !signature.generics.params.is_empty() {
         faults.at(
             &signature.generics,
-            "a task cannot be generic, because its schema names types: write a function for each type",
+            format!("a {kind} cannot be generic, because its schema names types: write a function for each type"),
         );
     } else if let Some(clause) = &signature.generics.where_clause {
-        faults.at(clause, "a task cannot be generic: leave the `where` clause out");
+        faults.at(clause, format!("a {kind} cannot be generic: leave the `where` clause out"));
     }
 }
 
-fn parameter(input: &mut FnArg, faults: &mut Faults) -> Option<Parameter> {
+fn parameter(kind: Kind, input: &mut FnArg, faults: &mut Faults) -> Option<Parameter> {
     let input = match input {
         FnArg::Typed(input) => input,
         FnArg::Receiver(receiver) => {
             faults.at(
                 receiver,
-                "a task cannot take `self`, because each run has an instance of its own: write a free function",
+                format!("a {kind} cannot take `self`, because each run has an instance of its own: write a free function"),
             );
             return None;
         }
@@ -236,7 +249,9 @@ fn parameter(input: &mut FnArg, faults: &mut Faults) -> Option<Parameter> {
         } else if attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr") {
             faults.at(
                 attribute,
-                "a task's parameters are the same in every build: put `cfg` on the function",
+                format!(
+                    "a {kind}'s parameters are the same in every build: put `cfg` on the function"
+                ),
             );
         }
     }
@@ -249,13 +264,13 @@ fn parameter(input: &mut FnArg, faults: &mut Faults) -> Option<Parameter> {
         pattern => {
             faults.at(
                 pattern,
-                "a task's parameter needs a plain name, by which callers give it: take it apart in the body",
+                format!("a {kind}'s parameter needs a plain name, by which callers give it: take it apart in the body"),
             );
             return None;
         }
     };
     let name = Ident::unraw(&ident).to_string();
-    check_parameter_type(&name, &input.ty, faults);
+    check_parameter_type(kind, &name, &input.ty, faults);
     Some(Parameter { name, doc, ty: Type::clone(&input.ty), default })
 }
 
@@ -291,12 +306,7 @@ pub(crate) fn export(tokens: TokenStream) -> syn::Result<Export> {
         }
         let mut tasks = Vec::new();
         while !input.is_empty() {
-            tasks.push(Path::parse_mod_style(input).map_err(|error| {
-                Error::new(
-                    error.span(),
-                    "`export!` takes the paths of functions under `#[task]`: `export!(thumbnail, images::crop)`",
-                )
-            })?);
+            tasks.push(exported(input)?);
             if !input.is_empty() {
                 input.parse::<Token![,]>()?;
             }
@@ -311,11 +321,31 @@ pub(crate) fn export(tokens: TokenStream) -> syn::Result<Export> {
             "`export!` needs at least one task: `export!(thumbnail)`",
         ));
     }
-    let names: Vec<_> = tasks.iter().map(type_name).collect();
+    let names: Vec<_> = tasks.iter().map(|task| type_name(&task.path)).collect();
     for (index, (task, name)) in tasks.iter().zip(&names).enumerate() {
         if names[..index].contains(name) {
-            faults.at(task, format!("`{name}` is exported twice: leave one out"));
+            faults.at(&task.path, format!("`{name}` is exported twice: leave one out"));
         }
     }
     faults.or(Export { tasks, krate: krate.unwrap_or_else(default_crate) })
+}
+
+/// Reads a path, and the word before it. A task that is called `flow` is one all the same.
+fn exported(input: ParseStream<'_>) -> syn::Result<Exported> {
+    let ahead = input.fork();
+    let is_flow = ahead.call(Ident::parse_any).is_ok_and(|word| word == "flow")
+        && !ahead.is_empty()
+        && !ahead.peek(Token![,])
+        && !ahead.peek(Token![::]);
+    if is_flow {
+        input.call(Ident::parse_any)?;
+    }
+    let path = Path::parse_mod_style(input).map_err(|error| {
+        Error::new(
+            error.span(),
+            "`export!` takes the paths of functions under `#[task]`: `export!(thumbnail, images::crop)`; \
+             the word `flow` goes before those under `#[flow]`: `export!(count, flow census)`",
+        )
+    })?;
+    Ok(Exported { path, kind: if is_flow { Kind::Flow } else { Kind::Task } })
 }

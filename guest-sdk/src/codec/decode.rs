@@ -89,6 +89,13 @@ pub(crate) fn skip_value<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     whole.get(..whole.len() - bytes.len())
 }
 
+/// The elements of an array, each as its bytes; `None` if this is no array.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn split_array(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
+    let length = rmp::decode::read_array_len(&mut bytes).ok()?;
+    (0..length).map(|_| skip_value(&mut bytes)).collect()
+}
+
 /// Takes a big-endian length of `N` bytes, at most 8.
 fn length<const N: usize>(bytes: &mut &[u8]) -> Option<u64> {
     let (length, rest) = bytes.split_first_chunk::<N>()?;

@@ -36,6 +36,36 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Encode
     Ok(encoder.out.into_vec())
 }
 
+/// An array whose elements come one by one, and are not counted before.
+pub(crate) struct ArrayEncoder {
+    encoder: Encoder,
+    count: u32,
+}
+
+impl ArrayEncoder {
+    /// The marker of an array with a length of four bytes, which are filled in at the end.
+    const HEAD: [u8; 5] = [0xdd, 0, 0, 0, 0];
+
+    /// An empty array.
+    pub(crate) fn new() -> Self {
+        Self { encoder: Encoder { out: ByteBuf::from_vec(Self::HEAD.to_vec()) }, count: 0 }
+    }
+
+    /// Adds an element.
+    pub(crate) fn push<T: Serialize + ?Sized>(&mut self, element: &T) -> Result<(), EncodeFault> {
+        let count = self.count.checked_add(1);
+        self.count = count.ok_or_else(|| EncodeFault("an array has too many elements".into()))?;
+        element.serialize(&mut self.encoder)
+    }
+
+    /// The array's bytes.
+    pub(crate) fn finish(self) -> Vec<u8> {
+        let mut bytes = self.encoder.out.into_vec();
+        bytes[1..Self::HEAD.len()].copy_from_slice(&self.count.to_be_bytes());
+        bytes
+    }
+}
+
 struct Encoder {
     out: ByteBuf,
 }

@@ -3,6 +3,12 @@
 
 mod decode;
 mod encode;
+#[cfg(not(target_family = "wasm"))]
+mod join;
 
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use decode::split_array;
 pub(crate) use decode::{DecodeFault, decode, describe_value, skip_value};
-pub(crate) use encode::encode;
+pub(crate) use encode::{ArrayEncoder, encode};
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use join::{join, join_array};
