@@ -5,9 +5,10 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sandmill::core::{LogLine, Progress, Usage};
+use sandmill::core::{AttemptEnd, LogLine, Progress, Usage};
 use sandmill::{
-    Call, CallOptions, Component, EndKind, Host, MapOptions, Outcome, TaskFuture, Value,
+    Call, CallOptions, Component, EndKind, Host, MapOptions, Outcome, State, StateType, TaskFuture,
+    Value,
 };
 use sandmill_test_artifacts as artifacts;
 
@@ -44,6 +45,10 @@ pub struct Ran {
     pub lines: Vec<LogLine>,
     /// Its reports of progress.
     pub progress: Vec<Progress>,
+    /// How its attempts ended.
+    pub attempts: Vec<AttemptEnd>,
+    /// The states it went through.
+    pub history: Vec<State>,
 }
 
 impl Bench {
@@ -123,9 +128,17 @@ impl Bench {
     /// # Panics
     /// When it does not start.
     pub fn wait_for_start(&self, name: &str) {
+        self.wait_for(name, |state| state.kind == StateType::Running);
+    }
+
+    /// Blocks until a run of this name has come to such a state, whoever holds its future.
+    ///
+    /// # Panics
+    /// When it does not come to that.
+    pub fn wait_for(&self, name: &str, is: impl Fn(&State) -> bool) {
         let start = Instant::now();
-        while !self.record.has_started(name) {
-            assert!(start.elapsed() < LONG, "`{name}` does not start");
+        while !self.record.has_been(name, &is) {
+            assert!(start.elapsed() < LONG, "`{name}` does not get to where it should");
             thread::sleep(Duration::from_millis(1));
         }
     }
@@ -144,6 +157,8 @@ impl Bench {
             states: told.states.iter().map(|state| state.name.to_string()).collect(),
             lines: told.lines,
             progress: told.progress,
+            attempts: told.attempts,
+            history: told.states,
             future,
         }
     }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
-use sandmill::core::{LogLine, Progress};
-use sandmill::{Event, EventKind, Observer, RunId, State, StateType};
+use sandmill::core::{AttemptEnd, LogLine, Progress};
+use sandmill::{Event, EventKind, Observer, RunId, State};
 
 /// All that was told of one run.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +15,8 @@ pub struct Told {
     pub lines: Vec<LogLine>,
     /// Its reports of progress.
     pub progress: Vec<Progress>,
+    /// How its attempts ended.
+    pub attempts: Vec<AttemptEnd>,
     /// Its name, from its first event.
     pub name: Option<String>,
 }
@@ -31,12 +33,12 @@ impl Record {
 }
 
 impl Record {
-    /// Whether a run of this name has started.
-    pub fn has_started(&self, name: &str) -> bool {
-        self.0.lock().values().any(|told| {
-            told.name.as_deref() == Some(name)
-                && told.states.iter().any(|state| state.kind == StateType::Running)
-        })
+    /// Whether a run of this name was in a state of that name or kind.
+    pub fn has_been(&self, name: &str, is: impl Fn(&State) -> bool) -> bool {
+        self.0
+            .lock()
+            .values()
+            .any(|told| told.name.as_deref() == Some(name) && told.states.iter().any(&is))
     }
 }
 
@@ -49,6 +51,7 @@ impl Observer for Record {
             EventKind::State(state) => told.states.push(state.clone()),
             EventKind::Log(line) => told.lines.push(line.clone()),
             EventKind::Progress(progress) => told.progress.push(progress.clone()),
+            EventKind::Attempt(end) => told.attempts.push(end.clone()),
             _ => {}
         }
     }

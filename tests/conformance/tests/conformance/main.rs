@@ -12,6 +12,7 @@ mod montecarlo;
 mod network;
 mod probe;
 mod raw;
+mod retries;
 mod table;
 mod text;
 mod thumbnails;
@@ -49,6 +50,7 @@ fn all_cases() -> Vec<(&'static str, Vec<Case>)> {
         ("bytes", bytes::cases()),
         ("futures", futures::cases()),
         ("maps", maps::cases()),
+        ("retries", retries::cases()),
         ("text", text::cases()),
     ];
     macro_rules! add {

@@ -12,7 +12,8 @@ use sandmill_guest::{Bytes, Failure, context, log, task};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use surroundings::{
-    connect, count_folder, environment, list, look_around, make_folder, random, read, stamp, sum, write,
+    connect, count_folder, environment, list, look_around, make_folder, random, read, stamp, sum,
+    write,
 };
 
 sandmill_guest::export!(
@@ -23,6 +24,7 @@ sandmill_guest::export!(
     pack,
     nothing,
     refuse,
+    flaky,
     panic,
     speak,
     report,
@@ -103,6 +105,17 @@ fn nothing() {}
 fn refuse(kind: String, message: String, #[default(false)] retriable: bool) -> Result<(), Failure> {
     let failure = Failure::new(kind, message).with_details(&[1, 2, 3]);
     Err(if retriable { failure.retriable() } else { failure })
+}
+
+/// Fails in its first so many attempts, and then returns the number of the attempt that went well.
+#[task]
+fn flaky(failures: u32) -> Result<u32, Failure> {
+    let attempt = context::attempt();
+    log::info!("attempt {attempt}");
+    if attempt <= failures {
+        return Err(Failure::new("busy", format!("no luck in attempt {attempt}")));
+    }
+    Ok(attempt)
 }
 
 /// Panics with a message.
