@@ -1,11 +1,14 @@
 //! The command line as clap sees it: the root, the flags that every command has, and the list of
 //! commands. Each command's own arguments are with the command.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    call::CallArgs, completions::CompletionsArgs, config::ConfigArgs, doctor::DoctorArgs,
-    inspect::InspectArgs, map::MapArgs, new::NewArgs, run::RunArgs,
+    cache::CacheArgs, call::CallArgs, completions::CompletionsArgs, config::ConfigArgs,
+    doctor::DoctorArgs, inspect::InspectArgs, map::MapArgs, new::NewArgs, run::RunArgs,
+    runs::RunsArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -15,6 +18,8 @@ Examples:
   sandmill inspect hello/hello.wasm                what is in the component
   sandmill call hello/hello.wasm greet -a name=Ada run one task
   sandmill map hello/hello.wasm greet --each-line names.txt
+  sandmill runs list                               what was run, and what became of it
+  sandmill runs resume latest                      go on after a kill: nothing is done twice
   sandmill doctor                                  is this machine ready?
 
 Exit codes: 0 all succeeded, 1 a run failed, 2 usage or invalid input, 3 infrastructure,
@@ -42,6 +47,9 @@ pub(crate) struct GlobalFlags {
     /// When to use colours. `auto`: on a terminal, unless NO_COLOR is set.
     #[arg(long, global = true, value_enum, value_name = "WHEN")]
     pub(crate) color: Option<ColorChoice>,
+    /// Where the history of runs and the cache of results are kept (`store.dir`).
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 /// How to speak.
@@ -77,6 +85,10 @@ pub(crate) enum Command {
     Call(CallArgs),
     /// Run one task over many inputs
     Map(MapArgs),
+    /// Look at runs of flows, and resume, repeat, cancel or delete them
+    Runs(RunsArgs),
+    /// List, explain or clear the results that are kept for later runs of the same call
+    Cache(CacheArgs),
     /// Show what is in a component: tasks, schemas, imports, digest, sizes
     Inspect(InspectArgs),
     /// Write a new task crate or flow

@@ -187,5 +187,8 @@ pub(crate) fn global_settings(global: &GlobalFlags) -> Settings {
         };
         settings.push(("output.color", Setting::Choice(word)));
     }
+    if let Some(directory) = &global.data_dir {
+        settings.push(("store.dir", Setting::Path(directory.clone())));
+    }
     settings
 }

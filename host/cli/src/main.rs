@@ -14,9 +14,12 @@ mod map_input;
 mod open_files;
 mod output;
 mod overrides;
+mod overriding_executor;
+mod policy_flags;
 mod schema;
 mod session;
 mod signals;
+mod stores;
 mod text;
 
 use std::process::ExitCode;
@@ -82,6 +85,14 @@ fn execute(cli: Cli) -> Result<u8> {
         Command::Run(args) => {
             let (ui, config) = configured(&global, args.settings())?;
             commands::run::run(&args, &ui, &config)
+        }
+        Command::Runs(args) => {
+            let (ui, config) = configured(&global, args.settings())?;
+            commands::runs::runs(&args, &ui, &config)
+        }
+        Command::Cache(args) => {
+            let (ui, config) = configured(&global, Settings::new())?;
+            commands::cache::cache(&args, &ui, &config)
         }
     }
 }

@@ -1,146 +1,200 @@
-//! Flags over everything: an executor that gives each call the limits and grants of the command
-//! line, over those that a flow's file gives it, and hands it on.
+//! What the command line says over what a flow says: limits, grants, retries, cache, and where its
+//! runs happen. It is kept with the flow's run, so that a resumed one goes on under the same.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use sandmill::core::{Calls, ExecutorId, StartContext, StartError};
-use sandmill::future::FutureList;
-use sandmill::{Call, CallOptions, Executor, Grants, LimitOverrides, MapOptions, TaskFuture};
+use sandmill::core::CachePolicy;
+use sandmill::core::units::parse_duration;
+use sandmill::{CallOptions, Grants, LimitOverrides};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-/// The future that the executor's methods return.
-type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+use crate::config::{Config, ExecutorKind, Key, Layers, Setting};
+use crate::flags::Settings;
 
-/// Gives each call the limits and grants of the command line.
+/// What the command line says over what a flow says.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct Overrides {
-    inner: Arc<dyn Executor>,
-    limits: LimitOverrides,
-    grants: Grants,
-    /// What comes of options that were seen before: the calls of a stage share theirs. The key is
-    /// kept alive by the entry, so no other options can come to have its address.
-    made: Mutex<HashMap<usize, Made>>,
+    /// Limits as the configuration writes them: `limits.timeout` and so on.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) limits: BTreeMap<String, String>,
+    /// Besides what the flow grants.
+    #[serde(skip_serializing_if = "Grants::is_empty")]
+    pub(crate) grants: Grants,
+    /// How many times a task is tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) retries: Option<u32>,
+    /// How long a run may wait for a slot.
+    #[serde(skip_serializing_if = "Option::is_none", with = "optional_duration")]
+    pub(crate) queue_timeout: Option<Duration>,
+    /// Whether results may come from the cache; none where the flow says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cache: Option<bool>,
+    /// How long the flow may take, each time that it is started or resumed.
+    #[serde(skip_serializing_if = "Option::is_none", with = "optional_duration")]
+    pub(crate) flow_timeout: Option<Duration>,
+    /// Where its runs happen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) executor: Option<String>,
+    /// Runs that go on at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) slots: Option<u64>,
 }
-
-/// Options as a flow gives them, and as they come out.
-type Made = (Arc<CallOptions>, Arc<CallOptions>);
-
-/// Options that are remembered; a flow has no more stages than that.
-const REMEMBERED: usize = 4_096;
 
 impl Overrides {
-    /// `inner` with these limits and grants; `inner` itself where there are none.
-    pub(crate) fn over(
-        inner: &Arc<dyn Executor>,
-        limits: &LimitOverrides,
-        grants: &Grants,
-    ) -> Arc<dyn Executor> {
-        if *limits == LimitOverrides::default() && grants.is_empty() {
-            return Arc::clone(inner);
+    /// Limits and the place of runs, as flags set them.
+    pub(crate) fn of_settings(settings: &Settings) -> Self {
+        let mut overrides = Self::default();
+        for (path, setting) in settings {
+            match (*path, setting) {
+                ("executor.kind", setting) => overrides.executor = Some(setting.to_string()),
+                ("executor.slots", Setting::Count(slots)) => overrides.slots = Some(*slots),
+                (path, setting) if path.starts_with("limits.") => {
+                    overrides.limits.insert(path.to_owned(), setting.to_string());
+                }
+                _ => {}
+            }
         }
-        let (limits, grants) = (limits.clone(), grants.clone());
-        Arc::new(Self { inner: Arc::clone(inner), limits, grants, made: Mutex::default() })
+        overrides
     }
 
-    fn apply(&self, mut call: Call) -> Call {
-        let key = Arc::as_ptr(&call.options) as usize;
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if made.len() >= REMEMBERED {
-            made.clear();
+    /// Reads what [`Overrides::to_json`] wrote.
+    pub(crate) fn from_json(text: &str) -> Result<Self, String> {
+        let overrides: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        overrides.limit_settings().map(|_| overrides)
+    }
+
+    /// As it is kept with a flow's run.
+    pub(crate) fn to_json(&self) -> String {
+        // Text, numbers and lists of them always have a JSON form.
+        serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned())
+    }
+
+    /// Whether they say anything of calls.
+    pub(crate) fn touch_calls(&self) -> bool {
+        !self.limits.is_empty()
+            || !self.grants.is_empty()
+            || self.retries.is_some()
+            || self.queue_timeout.is_some()
+            || self.cache.is_some()
+    }
+
+    /// The configuration with the place of runs as it was when the flow was started, unless this
+    /// command line says otherwise.
+    pub(crate) fn place(&self, config: &mut Config, flags: &Settings) {
+        let said = |path: &str| flags.iter().any(|(flag, _)| *flag == path);
+        if let Some(word) = self.executor.as_deref().filter(|_| !said("executor.kind")) {
+            config.executor = ExecutorKind::named(word).or(config.executor);
         }
-        let (_, over) = made.entry(key).or_insert_with(|| {
-            let options = CallOptions {
-                limits: self.limits.over(&call.options.limits),
-                grants: call.options.grants.clone().and(&self.grants),
-                ..(*call.options).clone()
-            };
-            (Arc::clone(&call.options), Arc::new(options))
-        });
-        call.options = Arc::clone(over);
-        call
+        if let Some(slots) = self.slots.filter(|_| !said("executor.slots")) {
+            config.slots = usize::try_from(slots).unwrap_or(config.slots);
+        }
+    }
+
+    fn limit_settings(&self) -> Result<Settings, String> {
+        self.limits
+            .iter()
+            .map(|(path, text)| {
+                let key = Key::find(path).ok_or_else(|| format!("there is no key `{path}`"))?;
+                Ok((key.path, key.kind.read(text)?))
+            })
+            .collect()
+    }
+
+    fn limits(&self) -> LimitOverrides {
+        Config::of(&Layers::of_flags(self.limit_settings().unwrap_or_default())).limits
+    }
+
+    /// The options of a call with these over them.
+    pub(crate) fn apply(&self, options: &CallOptions) -> CallOptions {
+        let mut retries = options.retries.clone();
+        retries.retries = self.retries.unwrap_or(retries.retries);
+        let grants = options.grants.clone().and(&self.grants);
+        let cache = match self.cache {
+            Some(false) => None,
+            // Without a key only what nothing is granted to can be cached.
+            Some(true) if grants.is_empty() => {
+                Some(options.cache.clone().unwrap_or_else(CachePolicy::default))
+            }
+            _ => options.cache.clone(),
+        };
+        CallOptions {
+            limits: self.limits().over(&options.limits),
+            grants,
+            retries,
+            queue_timeout: self.queue_timeout.or(options.queue_timeout),
+            cache,
+            ..options.clone()
+        }
     }
 }
 
-impl Executor for Overrides {
-    fn id(&self) -> &ExecutorId {
-        self.inner.id()
+/// Durations as text with units.
+mod optional_duration {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.map(|duration| humantime::format_duration(duration).to_string()).serialize(serializer)
     }
 
-    fn slots(&self) -> usize {
-        self.inner.slots()
-    }
-
-    fn start(&self, context: StartContext) -> BoxFuture<'_, Result<(), StartError>> {
-        self.inner.start(context)
-    }
-
-    fn submit(&self, call: Call) -> TaskFuture {
-        self.inner.submit(self.apply(call))
-    }
-
-    fn room(&self) -> BoxFuture<'_, ()> {
-        self.inner.room()
-    }
-
-    fn map(&self, calls: Calls, options: MapOptions) -> FutureList {
-        let (limits, grants) = (self.limits.clone(), self.grants.clone());
-        let inner = Arc::clone(&self.inner);
-        let own = Self { inner, limits, grants, made: Mutex::default() };
-        self.inner.map(Box::new(calls.map(move |call| own.apply(call))), options)
-    }
-
-    fn shutdown(&self) -> BoxFuture<'_, ()> {
-        self.inner.shutdown()
-    }
-
-    fn abort(&self) {
-        self.inner.abort();
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| parse_duration(&text).map_err(D::Error::custom)).transpose()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use sandmill::DirGrant;
 
-    use sandmill::executors::InlineExecutor;
-    use sandmill::{Component, DirGrant, Value};
-
-    struct Nothing;
-
-    impl sandmill::core::Invoker for Nothing {
-        fn invoke(&self, _: sandmill::core::Attempt<'_>) -> sandmill::core::Report {
-            sandmill::core::Report::new(
-                sandmill::Outcome::Value(Value::default()),
-                sandmill::core::Usage::default(),
-            )
-        }
-
-        fn prepare(&self, _: &Component) -> Result<Arc<sandmill::ComponentInfo>, sandmill::End> {
-            Ok(Arc::new(sandmill::ComponentInfo { tasks: Vec::new(), imports: Vec::new() }))
+    fn full() -> Overrides {
+        let dir: DirGrant = "/a::/x".parse().expect("it is a directory");
+        Overrides {
+            grants: Grants { dirs: vec![dir], ..Grants::default() },
+            retries: Some(3),
+            queue_timeout: Some(Duration::from_millis(1500)),
+            flow_timeout: Some(Duration::from_secs(60)),
+            ..Overrides::of_settings(&vec![
+                ("limits.timeout", Setting::Duration(Duration::from_secs(1))),
+                ("limits.memory", Setting::Size(1 << 30)),
+                ("executor.kind", Setting::Choice("inline")),
+                ("executor.slots", Setting::Count(3)),
+                ("output.logs", Setting::Choice("off")),
+            ])
         }
     }
 
     #[test]
+    fn overrides_read_back_as_they_are_kept() {
+        for overrides in [Overrides::default(), full()] {
+            assert_eq!(Overrides::from_json(&overrides.to_json()), Ok(overrides));
+        }
+        assert_eq!(Overrides::default().to_json(), "{}");
+        assert!(Overrides::from_json(r#"{"limits":{"limits.colour":"1s"}}"#).is_err());
+        assert!(Overrides::from_json("no json").is_err());
+    }
+
+    #[test]
     fn flags_win_and_the_rest_stays() {
-        let inner: Arc<dyn Executor> = Arc::new(InlineExecutor::new(Arc::new(Nothing)));
-        let limits = LimitOverrides { timeout: Some(Duration::from_secs(1)), ..Default::default() };
-        let dir: DirGrant = "/a::/x".parse().expect("it is a directory");
-        let grants = Grants { dirs: vec![dir.clone()], ..Grants::default() };
-        let over = Overrides { inner: Arc::clone(&inner), limits, grants, made: Mutex::default() };
         let mut options = CallOptions::default();
-        options.limits.memory = 7;
+        options.limits.fuel = Some(7);
         options.grants.clock = true;
-        let call = Call::new(&Component::new(Vec::new(), "x"), "t", Value::default())
-            .with_options(options);
-        let made = over.apply(call.clone());
-        assert_eq!(made.options.limits.timeout, Duration::from_secs(1));
-        assert_eq!(made.options.limits.memory, 7);
-        assert!(made.options.grants.clock);
-        assert_eq!(made.options.grants.dirs, [dir]);
-        assert!(Arc::ptr_eq(&made.options, &over.apply(call).options));
-        assert!(Arc::ptr_eq(
-            &inner,
-            &Overrides::over(&inner, &Default::default(), &Grants::default())
-        ));
+        options.retries.jitter = 0.5;
+        let made = full().apply(&options);
+        assert_eq!((made.limits.timeout, made.limits.memory), (Duration::from_secs(1), 1 << 30));
+        assert_eq!(made.limits.fuel, Some(7));
+        assert!(made.grants.clock && made.grants.dirs.len() == 1);
+        assert_eq!((made.retries.retries, made.retries.jitter), (3, 0.5));
+        assert_eq!(made.cache, None);
+        let caching = Overrides { cache: Some(true), ..Overrides::default() };
+        assert!(caching.apply(&CallOptions::default()).cache.is_some());
+        assert!(caching.apply(&options).cache.is_none(), "what is granted to needs a key");
     }
 }

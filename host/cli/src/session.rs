@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use sandmill::store::Store;
 use sandmill::{
     CallOptions, Component, ComponentInfo, EndKind, ExecutorKind as Kind, Failure, Grants, Host,
     HostError, Limits, Observer, Outcome, TaskDescriptor, TrapKind,
@@ -12,30 +13,58 @@ use sandmill::{
 use crate::config::{Config, ExecutorKind};
 use crate::error::{CliError, Result};
 use crate::output::Ui;
+use crate::output::progress::Watcher;
 use crate::text::nearest;
 use crate::{exit_code, signals};
 
-/// Opens a host.
-pub(crate) fn open_host(
-    config: &Config,
+/// A host to be opened, as the configuration says.
+pub(crate) struct Opening<'a> {
+    config: &'a Config,
     kind: ExecutorKind,
     observers: Vec<Arc<dyn Observer>>,
-) -> Result<Host> {
-    let mut builder = Host::builder()
-        .executor(match kind {
-            ExecutorKind::Inline => Kind::Inline,
-            ExecutorKind::Pool => Kind::Pool,
-        })
-        .slots(config.slots)
-        .queue(config.queue)
-        .limits(config.limits.over(&Limits::default()));
-    if let Some(directory) = &config.cache {
-        builder = builder.cache_dir(directory);
+    store: Option<Store>,
+}
+
+impl<'a> Opening<'a> {
+    /// A host that keeps nothing and is watched by nobody.
+    pub(crate) fn new(config: &'a Config, kind: ExecutorKind) -> Self {
+        Self { config, kind, observers: Vec::new(), store: None }
     }
-    for observer in observers {
-        builder = builder.observer(observer);
+
+    /// The same, watched.
+    pub(crate) fn observed(mut self, watcher: &Watcher) -> Self {
+        self.observers.push(Arc::new(watcher.clone()));
+        self
     }
-    builder.build().map_err(|error| host_error(&error))
+
+    /// The same with this store for its history and its cache.
+    pub(crate) fn stored(mut self, store: Option<Store>) -> Self {
+        self.store = store;
+        self
+    }
+
+    /// Opens it.
+    pub(crate) fn open(self) -> Result<Host> {
+        let Self { config, kind, observers, store } = self;
+        let mut builder = Host::builder()
+            .executor(match kind {
+                ExecutorKind::Inline => Kind::Inline,
+                ExecutorKind::Pool => Kind::Pool,
+            })
+            .slots(config.slots)
+            .queue(config.queue)
+            .limits(config.limits.over(&Limits::default()));
+        if let Some(directory) = &config.cache {
+            builder = builder.cache_dir(directory);
+        }
+        if let Some(store) = store {
+            builder = builder.store(store);
+        }
+        for observer in observers {
+            builder = builder.observer(observer);
+        }
+        builder.build().map_err(|error| host_error(&error))
+    }
 }
 
 /// What calls may use and reach.
@@ -90,9 +119,13 @@ pub(crate) fn host_error(error: &HostError) -> CliError {
             )
         }
         HostError::UnknownTask { .. } => CliError::input(error.to_string()),
-        _ => with_cause(CliError::infrastructure(error.to_string()))
-            .hint("`sandmill doctor` checks this machine"),
+        _ => host_error_hint(with_cause(CliError::infrastructure(error.to_string()))),
     }
+}
+
+/// The same error with where to look when it is nobody's fault who can be seen from here.
+pub(crate) fn host_error_hint(error: CliError) -> CliError {
+    error.hint("`sandmill doctor` checks this machine")
 }
 
 /// Has the first Ctrl-C cancel everything that the host runs.

@@ -30,6 +30,18 @@ pub(crate) fn thousands(number: u64) -> String {
     text
 }
 
+/// `timed out` for `TimedOut`.
+pub(crate) fn state_words(name: &str) -> String {
+    let mut words = String::with_capacity(name.len() + 4);
+    for c in name.chars() {
+        if c.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(c.to_lowercase());
+    }
+    words
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,5 +59,11 @@ mod tests {
     fn near_names_are_found() {
         assert_eq!(nearest("timeot", ["memory", "timeout"]), Some("timeout"));
         assert_eq!(nearest("zebra", ["memory", "timeout"]), None);
+    }
+
+    #[test]
+    fn names_of_states_become_words() {
+        assert_eq!(state_words("TimedOut"), "timed out");
+        assert_eq!(state_words("Failed"), "failed");
     }
 }

@@ -26,6 +26,18 @@ pub struct Called {
     pub took: Duration,
 }
 
+thread_local! {
+    /// Where the calls of this test keep their history: a data directory has one writer at a time,
+    /// and each test is a thread.
+    static DATA: TempDir = tempfile::tempdir().expect("there is room for a directory");
+}
+
+/// The data directory of this test's calls.
+#[must_use]
+pub fn data_dir() -> PathBuf {
+    DATA.with(|data| data.path().to_owned())
+}
+
 /// The binary with these arguments, not started yet.
 #[must_use]
 pub fn command(arguments: &[&str]) -> Command {
@@ -42,6 +54,7 @@ pub fn command(arguments: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
+    command.env("SANDMILL_STORE__DIR", data_dir());
     command
 }
 

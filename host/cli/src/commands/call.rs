@@ -17,7 +17,9 @@ use crate::output::progress::{Screen, Show, Watcher};
 use crate::output::{
     OutcomeJson, Results, StateJson, Ui, describe_outcome, optional_raw, value_for_people,
 };
-use crate::{schema, session, signals};
+use crate::policy_flags::PolicyFlags;
+use crate::session::Opening;
+use crate::{schema, session, signals, stores};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,10 +27,12 @@ Examples:
   sandmill call montecarlo.wasm estimate '{\"seed\": 7, \"samples\": 10000}'
   sandmill call census.wasm count --dir .::/src -a directory=/src -a file=main.rs
   sandmill call odd.wasm spin --timeout 1s; echo $?     124: it timed out
+  sandmill call montecarlo.wasm estimate -a seed=7 --cache=7days   the second time at once
 
 With `--output json` the answer is one object: run_id, component, task, state, outcome, value,
-usage, logs. Otherwise it is the value alone, as JSON. Exit codes: 0 it returned a value, 1 it did
-not, 2 the arguments do not fit, 3 something around it failed, 124 it timed out, 130 interrupted.";
+cached_from, usage, logs. Otherwise it is the value alone, as JSON. Calls are not written to the
+history of runs. Exit codes: 0 it returned a value, 1 it did not, 2 the arguments do not fit,
+3 something around it failed, 124 it timed out, 130 interrupted.";
 
 /// Runs one task once and prints its result.
 #[derive(Debug, Args)]
@@ -50,6 +54,8 @@ pub(crate) struct CallArgs {
     raw: Option<PathBuf>,
     #[command(flatten)]
     executor: ExecutorFlags,
+    #[command(flatten)]
+    policy: PolicyFlags,
     #[command(flatten)]
     limits: LimitFlags,
     #[command(flatten)]
@@ -75,6 +81,9 @@ struct CallJson<'a> {
     outcome: OutcomeJson<'a>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "optional_raw")]
     value: Option<&'a Value>,
+    /// The earlier run that made the value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cached_from: Option<String>,
     usage: sandmill::core::Usage,
     logs: Vec<LogLine>,
 }
@@ -96,11 +105,16 @@ pub(crate) fn call(args: &CallArgs, ui: &Arc<Ui>, config: &Config) -> Result<u8>
     });
     signals::listen();
     let kind = config.executor.unwrap_or(ExecutorKind::Inline);
-    let host = session::open_host(config, kind, vec![Arc::new(watcher.clone())])?;
+    let store = args
+        .policy
+        .wants_cache()
+        .then(|| stores::open(config, &format!("sandmill call {}", args.task)))
+        .transpose()?;
+    let host = Opening::new(config, kind).observed(&watcher).stored(store).open()?;
     let info = session::inspect(&host, &component)?;
     let task = session::task(&info, &component, &args.task)?;
 
-    let options = session::call_options(config, args.grants.grants());
+    let options = args.policy.over(session::call_options(config, args.grants.grants()));
     let max_bytes = usize::try_from(options.limits.input).unwrap_or(usize::MAX);
     let bounds = Bounds { max_bytes, ..Bounds::DEFAULT };
     let parameters = schema::parameters(&task.parameters);
@@ -145,6 +159,7 @@ fn answer(
             state: StateJson::of(&future.state()),
             outcome: OutcomeJson::of(&outcome),
             value: outcome.value(),
+            cached_from: future.cached_from().map(|run| run.to_string()),
             usage: future.usage().unwrap_or_default(),
             logs: logs.into_iter().map(|(_, line)| line).collect(),
         };
@@ -170,7 +185,8 @@ fn answer(
     Ok(session::exit_code_of(&outcome))
 }
 
-fn write_raw(ui: &Ui, path: &PathBuf, value: &Value) -> Result<()> {
+/// Writes the bytes of a binary value, or the text of a string.
+pub(crate) fn write_raw(ui: &Ui, path: &PathBuf, value: &Value) -> Result<()> {
     let content = arguments::content(value).ok_or_else(|| {
         CliError::input(format!("the result is {} and has no raw bytes", value.kind()))
             .hint("leave out --raw to see it as JSON")

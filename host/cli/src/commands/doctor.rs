@@ -11,9 +11,10 @@ use serde::Serialize;
 use crate::build::{Toolchain, WASM_TARGETS};
 use crate::config::{Config, ExecutorKind, Layers};
 use crate::error::Result;
+use crate::exit_code;
 use crate::output::{Results, Table, Ui};
+use crate::session::Opening;
 use crate::text::counted;
-use crate::{exit_code, session};
 
 const EXAMPLES: &str = "\
 Exit codes: 0 nothing essential fails, 3 something does (the engine, the configuration).";
@@ -105,7 +106,7 @@ fn text(checks: &[Check], only_problems: bool) -> String {
 }
 
 fn engine(config: &Config) -> Vec<Check> {
-    let host = match session::open_host(config, ExecutorKind::Pool, Vec::new()) {
+    let host = match Opening::new(config, ExecutorKind::Pool).open() {
         Ok(host) => host,
         Err(error) => {
             let finding = std::iter::once(error.message).chain(error.details);

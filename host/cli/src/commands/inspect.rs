@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use crate::config::{Config, ExecutorKind};
 use crate::error::Result;
 use crate::output::{Results, Table, Ui, escape};
+use crate::session::Opening;
 use crate::{exit_code, schema, session};
 
 /// The interface through which a guest reads its run's id, attempt, map index and deadline.
@@ -63,7 +64,7 @@ struct TaskJson<'a> {
 /// Shows what is in the component.
 pub(crate) fn inspect(args: &InspectArgs, ui: &Ui, config: &Config) -> Result<u8> {
     let component = session::load(&args.component)?;
-    let host = session::open_host(config, ExecutorKind::Inline, Vec::new())?;
+    let host = Opening::new(config, ExecutorKind::Inline).open()?;
     let info = session::inspect(&host, &component)?;
     if ui.is_json() {
         let schema = |text: &str| serde_json::from_str(text).unwrap_or(Json::Bool(true));

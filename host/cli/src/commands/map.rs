@@ -18,8 +18,10 @@ use crate::flags::{ExecutorFlags, GrantFlags, LimitFlags, LogFlags, Settings};
 use crate::map_input::{self, Inputs, NumberRange};
 use crate::output::progress::{Counts, Screen, Show, Watcher, summary_lines};
 use crate::output::{OutcomeJson, Results, Ui, cannot_write, is_broken_pipe, optional_raw};
+use crate::policy_flags::PolicyFlags;
 use crate::schema::{self, Parameter};
-use crate::{exit_code, session, signals};
+use crate::session::Opening;
+use crate::{exit_code, session, signals, stores};
 
 /// Results that may wait for one before them, or to be written. It bounds the memory of a map
 /// of any length: no more results than this are held at a time.
@@ -33,7 +35,7 @@ Examples:
 
 Results are JSON Lines in the order of the inputs. For people (and with --output quiet) a line is
 the value, and `null` for a run that failed; failures are on stderr. With `--output json` a line is
-an object: index, state, and value or error.
+an object: index, state, and value or error. A map is not written to the history of runs.
 
 Exit codes: 0 all succeeded, 1 a run failed, 124 runs failed and all that did timed out,
 2 an input is invalid (those before it were run), 3 infrastructure, 130 interrupted.";
@@ -63,6 +65,8 @@ pub(crate) struct MapArgs {
     fail_fast: bool,
     #[command(flatten)]
     executor: ExecutorFlags,
+    #[command(flatten)]
+    policy: PolicyFlags,
     #[command(flatten)]
     limits: LimitFlags,
     #[command(flatten)]
@@ -119,10 +123,15 @@ pub(crate) fn map(args: &MapArgs, ui: &Arc<Ui>, config: &Config) -> Result<u8> {
     let watcher = Watcher::new(config.logs.unwrap_or(LogChoice::Failed));
     signals::listen();
     let kind = config.executor.unwrap_or(ExecutorKind::Pool);
-    let host = session::open_host(config, kind, vec![Arc::new(watcher.clone())])?;
+    let store = args
+        .policy
+        .wants_cache()
+        .then(|| stores::open(config, &format!("sandmill map {}", args.task)))
+        .transpose()?;
+    let host = Opening::new(config, kind).observed(&watcher).stored(store).open()?;
     let info = session::inspect(&host, &component)?;
     let task = session::task(&info, &component, &args.task)?;
-    let options = session::call_options(config, args.grants.grants());
+    let options = args.policy.over(session::call_options(config, args.grants.grants()));
     let max_bytes = usize::try_from(options.limits.input).unwrap_or(usize::MAX);
     let bounds = Bounds { max_bytes, ..Bounds::DEFAULT };
     let maker = Maker::new(args, task, &component, options, bounds)?;

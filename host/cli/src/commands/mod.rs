@@ -1,5 +1,6 @@
 //! The commands, one a file: their arguments, and what they do.
 
+pub(crate) mod cache;
 pub(crate) mod call;
 pub(crate) mod completions;
 pub(crate) mod config;
@@ -8,4 +9,4 @@ pub(crate) mod inspect;
 pub(crate) mod map;
 pub(crate) mod new;
 pub(crate) mod run;
-mod run_report;
+pub(crate) mod runs;

@@ -1,6 +1,7 @@
 //! What comes of the configuration: typed, for the commands. Its text form is in `key`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use sandmill::LimitOverrides;
@@ -26,6 +27,11 @@ impl ExecutorKind {
             Self::Inline => "inline",
             Self::Pool => "pool",
         }
+    }
+
+    /// The one of that name.
+    pub(crate) fn named(word: &str) -> Option<Self> {
+        Self::from_str(word, false).ok()
     }
 }
 
@@ -75,6 +81,10 @@ pub(crate) struct Config {
     pub(crate) limits: LimitOverrides,
     /// Where compiled code is kept; none for nowhere.
     pub(crate) cache: Option<PathBuf>,
+    /// Where the history of runs is kept; none where the system has no place for it.
+    pub(crate) data_dir: Option<PathBuf>,
+    /// How long to wait while another process writes there.
+    pub(crate) store_wait: Duration,
     /// How to speak.
     pub(crate) format: OutputFormat,
     /// When to use colours.
@@ -101,6 +111,14 @@ impl Config {
             queue: count("executor.queue"),
             limits: limits(layers),
             cache,
+            data_dir: match value("store.dir") {
+                Some(Setting::Path(path)) => Some(path),
+                _ => None,
+            },
+            store_wait: match value("store.wait") {
+                Some(Setting::Duration(wait)) => wait,
+                _ => Duration::ZERO,
+            },
             format: choice(value("output.format")).unwrap_or_default(),
             color: choice(value("output.color")).unwrap_or_default(),
             logs: choice(value("output.logs")),

@@ -6,6 +6,17 @@ use std::ffi::OsString;
 use super::key::{KEYS, Key, Setting};
 use crate::text::nearest;
 
+/// What is told in variables, and sets nothing: the facts of a flow, which its hooks get (a hook may
+/// well call `sandmill`), and where a test wants the process killed.
+const FACTS: &[&str] = &[
+    "SANDMILL_RUN_ID",
+    "SANDMILL_FLOW",
+    "SANDMILL_STATE",
+    "SANDMILL_STATE_NAME",
+    "SANDMILL_MESSAGE",
+    sandmill::store::failpoint::VARIABLE,
+];
+
 /// Settings with the names of their variables, and all that is wrong.
 #[derive(Debug, Default)]
 pub(crate) struct EnvironmentContent {
@@ -18,7 +29,7 @@ pub(crate) fn read(variables: impl Iterator<Item = (OsString, OsString)>) -> Env
     let mut content = EnvironmentContent::default();
     let mut meant: Vec<_> = variables
         .filter_map(|(name, value)| name.into_string().ok().map(|name| (name, value)))
-        .filter(|(name, _)| name.starts_with("SANDMILL_"))
+        .filter(|(name, _)| name.starts_with("SANDMILL_") && !FACTS.contains(&name.as_str()))
         .collect();
     meant.sort();
     for (name, value) in meant {
@@ -56,6 +67,7 @@ mod tests {
             ("SANDMILL_DEBUG", "1"),
             ("SANDMILL_EXECUTOR__SLOTS", "many"),
             ("OTHER", "x"),
+            ("SANDMILL_STATE_NAME", "TimedOut"),
         ];
         let content = read(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
         assert_eq!(content.settings.len(), 1);

@@ -31,6 +31,11 @@ pub(crate) fn default_cache_directory() -> Option<PathBuf> {
     directories().map(|dirs| dirs.cache_dir().join("compiled"))
 }
 
+/// Where the history of runs is kept when nothing else is said: `$XDG_DATA_HOME/sandmill` on Linux.
+pub(crate) fn default_data_directory() -> Option<PathBuf> {
+    directories().map(|dirs| dirs.data_dir().to_owned())
+}
+
 /// What a file says: for each key its value and its line, and all that is wrong.
 #[derive(Debug, Default)]
 pub(crate) struct FileContent {

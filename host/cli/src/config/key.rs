@@ -151,6 +151,18 @@ pub(crate) const KEYS: &[Key] = &[
         "where compiled code is kept; only you may be able to write there",
     ),
     key(
+        "store.dir",
+        Kind::Path,
+        || super::file::default_data_directory().map(Setting::Path),
+        "where the history of runs, results and the cache of results are kept; only you may be able to read it",
+    ),
+    key(
+        "store.wait",
+        Kind::Duration,
+        || Some(Setting::Duration(Duration::ZERO)),
+        "how long to wait while another process writes to the data directory",
+    ),
+    key(
         "output.format",
         Kind::Choice(&["human", "json", "quiet"]),
         || Some(Setting::Choice("human")),
@@ -297,7 +309,10 @@ mod tests {
 
     #[test]
     fn paths_sections_and_variables_agree() {
-        assert_eq!(Key::sections().collect::<Vec<_>>(), ["executor", "limits", "cache", "output"]);
+        assert_eq!(
+            Key::sections().collect::<Vec<_>>(),
+            ["executor", "limits", "cache", "store", "output"]
+        );
         assert_eq!(
             Key::find("limits.cancel_grace").map(Key::variable).as_deref(),
             Some("SANDMILL_LIMITS__CANCEL_GRACE")

@@ -47,6 +47,7 @@ impl Place {
             .current_dir(self.path())
             .env("XDG_CONFIG_HOME", self.path().join("config"))
             .env("XDG_CACHE_HOME", self.path().join("cache"))
+            .env("XDG_DATA_HOME", self.path().join("data"))
             .env("NO_COLOR", "1");
         command
     }

@@ -18,10 +18,11 @@ const FLOORS: &[(&str, u32)] = &[
     ("sandmill-wire", 0),
     ("sandmill-core", 1),
     ("sandmill-sandbox", 2),
-    ("sandmill-executors", 2),
-    ("sandmill-flow", 2),
-    ("sandmill", 3),
-    ("sandmill-cli", 4),
+    ("sandmill-store", 2),
+    ("sandmill-executors", 3),
+    ("sandmill-flow", 3),
+    ("sandmill", 5),
+    ("sandmill-cli", 6),
 ];
 
 /// Crates that guests are built with: they name nothing of the host.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use sandmill::core::{LogLine, Progress, Submitted, Usage};
 use sandmill::{Event, EventKind, Observer, RunId, State, StateType};
 
+use super::stage::{Counts, StageView};
 use crate::config::LogChoice;
 
 /// Failures that are kept to be shown; the others are counted.
@@ -49,6 +50,10 @@ pub(crate) struct Board {
     live: HashMap<RunId, Live>,
     /// Those of them that are running: no more than there are slots.
     running: HashSet<RunId>,
+    /// Those of them that wait until they are tried again.
+    waiting: HashSet<RunId>,
+    /// What is running by another's word: that of the store, of a run in another process.
+    told: Option<Vec<Running>>,
     /// Whole flows, which are not runs of a stage.
     flows: HashSet<RunId>,
     /// The first failures.
@@ -57,60 +62,6 @@ pub(crate) struct Board {
     pub(crate) failures_shown: usize,
     lines: VecDeque<(Arc<str>, LogLine)>,
     lines_left_out: u64,
-}
-
-/// One stage of a flow, or a map: the runs that have a name in common.
-#[derive(Debug, Clone)]
-pub(crate) struct StageView {
-    /// Its name.
-    pub(crate) name: Arc<str>,
-    /// How many runs it will have, where that is known.
-    pub(crate) total: Option<u64>,
-    /// How its runs stand.
-    pub(crate) counts: Counts,
-    /// When its first run came to be.
-    pub(crate) started: Option<Instant>,
-    /// When its latest run ended.
-    pub(crate) ended: Option<Instant>,
-    /// The time of its runs together, in microseconds.
-    pub(crate) busy_micros: u64,
-    /// The longest of its runs, in microseconds.
-    pub(crate) slowest_micros: u64,
-    /// The most memory that one of its runs used, in bytes.
-    pub(crate) peak_memory: u64,
-}
-
-/// How the runs of a stage stand.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    /// Runs that came to be.
-    pub(crate) submitted: u64,
-    /// Runs that are running.
-    pub(crate) running: u64,
-    /// Runs that returned a value.
-    pub(crate) completed: u64,
-    /// Runs that failed.
-    pub(crate) failed: u64,
-    /// Of the failed ones, those that ran out of time.
-    pub(crate) timed_out: u64,
-    /// Of the failed ones, those that never started because what they depend on failed.
-    pub(crate) upstream: u64,
-    /// Runs that crashed.
-    pub(crate) crashed: u64,
-    /// Runs that were cancelled.
-    pub(crate) cancelled: u64,
-}
-
-impl Counts {
-    /// Runs that have ended.
-    pub(crate) const fn done(&self) -> u64 {
-        self.completed + self.failed + self.crashed + self.cancelled
-    }
-
-    /// Runs that failed or crashed.
-    pub(crate) const fn bad(&self) -> u64 {
-        self.failed + self.crashed
-    }
 }
 
 struct Live {
@@ -154,6 +105,8 @@ impl Board {
             by_name: HashMap::new(),
             live: HashMap::new(),
             running: HashSet::new(),
+            waiting: HashSet::new(),
+            told: None,
             flows: HashSet::new(),
             failures: Vec::new(),
             failures_shown: 0,
@@ -173,22 +126,39 @@ impl Board {
         &self.stages
     }
 
+    /// Shows what a store says of a run in another process, in place of events.
+    pub(crate) fn mirror(&mut self, stages: Vec<StageView>, running: Vec<Running>) {
+        self.stages = stages;
+        self.told = Some(running);
+    }
+
+    /// Takes the counts of a stage's ended runs as they are said to be.
+    pub(super) fn take_ends(&mut self, name: &Arc<str>, ends: &Counts, total: Option<u64>) {
+        let stage = self.stage(name);
+        let view = &mut self.stages[stage];
+        let Counts { running, waiting, retries, submitted, .. } = view.counts;
+        let submitted = submitted.max(ends.submitted);
+        view.counts = Counts { running, waiting, retries, submitted, ..*ends };
+        view.total = total.or(view.total);
+    }
+
+    /// Adds a failure that a store tells of.
+    pub(crate) fn tell_failure(&mut self, failure: Failed) {
+        if self.failures.len() < KEPT_FAILURES {
+            self.failures.push(failure);
+        }
+    }
+
     /// The counts of all stages together.
     pub(crate) fn total(&self) -> Counts {
-        self.stages.iter().fold(Counts::default(), |sum, stage| Counts {
-            submitted: sum.submitted + stage.counts.submitted,
-            running: sum.running + stage.counts.running,
-            completed: sum.completed + stage.counts.completed,
-            failed: sum.failed + stage.counts.failed,
-            timed_out: sum.timed_out + stage.counts.timed_out,
-            upstream: sum.upstream + stage.counts.upstream,
-            crashed: sum.crashed + stage.counts.crashed,
-            cancelled: sum.cancelled + stage.counts.cancelled,
-        })
+        self.stages.iter().fold(Counts::default(), |sum, stage| sum.and(&stage.counts))
     }
 
     /// The runs that are running, the oldest first: at most so many.
     pub(crate) fn running(&self, most: usize) -> Vec<Running> {
+        if let Some(told) = &self.told {
+            return told.iter().take(most).cloned().collect();
+        }
         let mut running: Vec<&Live> =
             self.running.iter().filter_map(|run| self.live.get(run)).collect();
         running.sort_by_key(|live| live.since);
@@ -227,6 +197,11 @@ impl Board {
                 }
             }
             EventKind::Used(usage) => self.used(event.run, usage),
+            EventKind::Attempt(attempt) if attempt.number > 1 => {
+                if let Some(live) = self.live.get(&event.run) {
+                    self.stages[live.stage].counts.retries += 1;
+                }
+            }
             EventKind::Mapped(mapped) => {
                 let stage = self.stage(&mapped.stage);
                 self.stages[stage].total = Some(mapped.total);
@@ -240,16 +215,7 @@ impl Board {
         if let Some(stage) = self.by_name.get(name) {
             return *stage;
         }
-        self.stages.push(StageView {
-            name: Arc::clone(name),
-            total: None,
-            counts: Counts::default(),
-            started: None,
-            ended: None,
-            busy_micros: 0,
-            slowest_micros: 0,
-            peak_memory: 0,
-        });
+        self.stages.push(StageView::new(Arc::clone(name)));
         self.by_name.insert(Arc::clone(name), self.stages.len() - 1);
         self.stages.len() - 1
     }
@@ -269,24 +235,43 @@ impl Board {
         self.live.insert(run, live);
     }
 
+    /// A run went to a state that is not its last.
+    fn moved(&mut self, run: RunId, state: &State) {
+        let Some(live) = self.live.get_mut(&run) else { return };
+        let counts = &mut self.stages[live.stage].counts;
+        match state.kind {
+            StateType::Running => {
+                if self.running.insert(run) {
+                    live.since = Instant::now();
+                    counts.running += 1;
+                }
+                counts.waiting -= u64::from(self.waiting.remove(&run));
+            }
+            StateType::Scheduled => {
+                counts.running -= u64::from(self.running.remove(&run));
+                counts.waiting += u64::from(self.waiting.insert(run));
+            }
+            StateType::Pending | StateType::Paused => {
+                counts.running -= u64::from(self.running.remove(&run));
+                counts.waiting -= u64::from(self.waiting.remove(&run));
+            }
+            _ => {}
+        }
+    }
+
     fn state(&mut self, run: RunId, state: &State) {
         if !state.is_final() {
-            if state.kind == StateType::Running
-                && let Some(live) = self.live.get_mut(&run)
-                && self.running.insert(run)
-            {
-                live.since = Instant::now();
-                self.stages[live.stage].counts.running += 1;
-            }
+            self.moved(run, state);
             return;
         }
         self.flows.remove(&run);
         let Some(live) = self.live.remove(&run) else { return };
         let view = &mut self.stages[live.stage];
-        if self.running.remove(&run) {
-            view.counts.running -= 1;
-        }
+        view.counts.running -= u64::from(self.running.remove(&run));
+        view.counts.waiting -= u64::from(self.waiting.remove(&run));
         view.ended = Some(Instant::now());
+        view.counts.cached += u64::from(state.name == "Cached");
+        view.counts.skipped += u64::from(state.name == "Skipped");
         match state.kind {
             StateType::Completed => view.counts.completed += 1,
             StateType::Cancelled => view.counts.cancelled += 1,

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use console::Term;
 use sandmill::core::units::format_duration;
 
-use super::board::{Running, StageView, Watcher};
+use super::board::{Running, Watcher};
 use super::screen::Show;
+use super::stage::StageView;
 use crate::output::failure::short;
 use crate::output::ui::{bold_green, dim, red};
 use crate::text::thousands;
@@ -133,8 +134,15 @@ fn bar_line(stage: &StageView, rate: f64, name_width: usize, width: usize) -> St
             red().apply_to(format_args!("{} failed", thousands(counts.bad())))
         ));
     }
-    if counts.cancelled > 0 {
-        line.push_str(&format!("  {} cancelled", thousands(counts.cancelled)));
+    for (count, what) in [
+        (counts.cancelled, "cancelled"),
+        (counts.waiting, "wait for a retry"),
+        (counts.cached, "cached"),
+        (counts.reused, "reused"),
+    ] {
+        if count > 0 {
+            line.push_str(&format!("  {} {what}", thousands(count)));
+        }
     }
     if finished {
         if let (Some(started), Some(ended)) = (stage.started, stage.ended) {
@@ -192,14 +200,10 @@ mod tests {
 
     fn stage(name: &str, submitted: u64, completed: u64, total: Option<u64>) -> StageView {
         StageView {
-            name: name.into(),
             total,
             counts: Counts { submitted, completed, ..Counts::default() },
             started: Some(Instant::now()),
-            ended: None,
-            busy_micros: 0,
-            slowest_micros: 0,
-            peak_memory: 0,
+            ..StageView::new(name.into())
         }
     }
 

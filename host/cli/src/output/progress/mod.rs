@@ -2,11 +2,14 @@
 //! and the threads that show them.
 
 mod board;
+mod follow;
 mod live;
 mod plain;
 mod screen;
+mod stage;
 mod summary;
 
-pub(crate) use board::{Board, Counts, Failed, StageView, Watcher};
-pub(crate) use screen::{Screen, Show};
+pub(crate) use board::{Board, Failed, Running, Watcher};
+pub(crate) use screen::{Screen, Show, log_line};
+pub(crate) use stage::{Counts, StageView};
 pub(crate) use summary::summary_lines;

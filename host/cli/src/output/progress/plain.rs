@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use sandmill::core::units::format_duration;
 
-use super::board::{Board, StageView};
+use super::board::Board;
+use super::stage::StageView;
 use crate::output::failure::short;
 use crate::text::{counted, thousands};
 
@@ -92,8 +93,15 @@ fn bad(stage: &StageView) -> String {
     if stage.counts.bad() > 0 {
         text.push_str(&format!(", {} failed", thousands(stage.counts.bad())));
     }
-    if stage.counts.cancelled > 0 {
-        text.push_str(&format!(", {} cancelled", thousands(stage.counts.cancelled)));
+    for (count, what) in [
+        (stage.counts.cancelled, "cancelled"),
+        (stage.counts.waiting, "wait for a retry"),
+        (stage.counts.cached, "cached"),
+        (stage.counts.reused, "reused"),
+    ] {
+        if count > 0 {
+            text.push_str(&format!(", {} {what}", thousands(count)));
+        }
     }
     text
 }

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use sandmill::core::{LogLevel, LogLine, LogSource};
 
-use super::board::{Failed, KEPT_FAILURES, Watcher};
+use super::board::{Board, Failed, KEPT_FAILURES, Watcher};
 use super::live::LiveDisplay;
 use super::plain::PlainLines;
 use crate::app::OutputFormat;
 use crate::output::failure::short;
 use crate::output::ui::{Ui, cyan, dim, red, yellow};
+use crate::text::state_words;
 
 /// How often a live display is drawn.
 const LIVE_PERIOD: Duration = Duration::from_millis(100);
@@ -33,6 +34,9 @@ pub(crate) enum Show {
     OneRun,
 }
 
+/// Brings the board up to date before it is shown: where not all is told by events.
+pub(crate) type Refresh = Box<dyn FnMut(&mut Board) + Send>;
+
 /// A display that goes on until it is stopped.
 pub(crate) struct Screen {
     stop: Sender<()>,
@@ -42,14 +46,26 @@ pub(crate) struct Screen {
 impl Screen {
     /// Starts to show what `watcher` sees.
     pub(crate) fn start(ui: &Arc<Ui>, watcher: &Watcher, show: Show) -> Self {
+        Self::refreshed(ui, watcher, show, Box::new(|_| ()))
+    }
+
+    /// The same with something that brings the board up to date before each look at it.
+    pub(crate) fn refreshed(
+        ui: &Arc<Ui>,
+        watcher: &Watcher,
+        show: Show,
+        mut refresh: Refresh,
+    ) -> Self {
         let (stop, stopped) = mpsc::channel();
         let (ui, watcher) = (Arc::clone(ui), watcher.clone());
         let thread =
             std::thread::Builder::new().name("sandmill-display".to_owned()).spawn(move || {
                 let mut painter = Painter::new(&ui, &watcher, show);
                 while stopped.recv_timeout(LIVE_PERIOD) == Err(RecvTimeoutError::Timeout) {
+                    refresh(&mut watcher.board());
                     painter.paint();
                 }
+                refresh(&mut watcher.board());
                 painter.finish();
             });
         // Without the thread there is no display, and the runs go on.
@@ -204,18 +220,6 @@ fn repeats(line: &str, message: &str) -> bool {
         || (line.starts_with("thread '") && line.contains(" panicked at "))
 }
 
-/// `timed out` for `TimedOut`.
-fn state_words(name: &str) -> String {
-    let mut words = String::with_capacity(name.len() + 4);
-    for c in name.chars() {
-        if c.is_uppercase() && !words.is_empty() {
-            words.push(' ');
-        }
-        words.extend(c.to_lowercase());
-    }
-    words
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,11 +230,5 @@ mod tests {
         assert!(repeats("thread '<unnamed>' (1) panicked at src/lib.rs:1:2:", message));
         assert!(repeats("it broke", message));
         assert!(!repeats("the file has 3 lines", message));
-    }
-
-    #[test]
-    fn names_of_states_become_words() {
-        assert_eq!(state_words("TimedOut"), "timed out");
-        assert_eq!(state_words("Failed"), "failed");
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use sandmill::core::units::{format_duration, format_size};
 
-use super::board::{Board, StageView};
+use super::board::Board;
+use super::stage::StageView;
 use crate::output::failure::short;
 use crate::output::table::Table;
 use crate::output::ui::{dim, red, yellow};

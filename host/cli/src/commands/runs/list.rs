@@ -1,0 +1,127 @@
+//! `sandmill runs list`.
+
+use sandmill::core::Timestamp;
+use sandmill::core::units::format_duration;
+use sandmill::store::{FlowFilter, FlowRecord, MAX_LIST, Reader, StageSummary};
+use serde::Serialize;
+
+use super::args::ListArgs;
+use super::counts::RunCounts;
+use super::find;
+use super::json::{FlowJson, is_live};
+use super::names::short_id;
+use super::words::state_cell;
+use crate::error::Result;
+use crate::exit_code;
+use crate::output::{Results, Table, Ui, escape, moment};
+use crate::stores::store_error;
+use crate::text::thousands;
+
+/// The list in JSON: `docs/schemas/runs-list.json`.
+#[derive(Serialize)]
+struct ListJson<'a> {
+    flows: Vec<FlowJson<'a>>,
+    more: bool,
+}
+
+/// Lists flow runs.
+pub(super) fn list(args: &ListArgs, ui: &Ui, reader: &Reader) -> Result<u8> {
+    let (flows, more) = flows(args, reader)?;
+    let mut rows: Vec<(FlowRecord, Vec<StageSummary>)> = Vec::with_capacity(flows.len());
+    for flow in flows {
+        let stages = reader.stages(flow.run).map_err(|error| store_error(&error))?;
+        rows.push((flow, stages));
+    }
+    if ui.is_json() {
+        let flows = rows.iter().map(|(flow, stages)| FlowJson::of(flow, stages)).collect();
+        Results::new(ui).json(&ListJson { flows, more })?;
+        return Ok(exit_code::SUCCESS);
+    }
+    if rows.is_empty() {
+        ui.talk("no flow run fits");
+        return Ok(exit_code::SUCCESS);
+    }
+    Results::new(ui).print(&table(&rows).join("\n"))?;
+    if more {
+        ui.talk(format_args!("… and more: --limit {} shows the next ones", args.limit * 4));
+    }
+    Ok(exit_code::SUCCESS)
+}
+
+/// The flow runs that fit, and whether there are more.
+fn flows(args: &ListArgs, reader: &Reader) -> Result<(Vec<FlowRecord>, bool)> {
+    let limit = usize::try_from(args.limit).unwrap_or(MAX_LIST).min(MAX_LIST - 1);
+    let parent = args.parent.as_deref().map(|text| find::flow(reader, text)).transpose()?;
+    let filter = FlowFilter {
+        states: args.state.iter().map(|word| word.kind()).collect(),
+        name: args.flow.clone(),
+        since: args.since,
+        until: args.until,
+        labels: args.label.clone(),
+        parent,
+        limit: limit + 1,
+    };
+    let wanted = |flow: &FlowRecord| args.all || parent.is_some() || flow.parent.is_none();
+    let mut found;
+    let mut ask = limit + 1;
+    loop {
+        let filter = FlowFilter { limit: ask, ..filter.clone() };
+        found = reader.flows(&filter).map_err(|error| store_error(&error))?;
+        let all = found.len() < ask;
+        found.retain(wanted);
+        // Many sub-flows may stand between the flow runs that are asked for.
+        if all || found.len() > limit || ask >= MAX_LIST {
+            break;
+        }
+        ask = (ask * 8).min(MAX_LIST);
+    }
+    let more = found.len() > limit;
+    found.truncate(limit);
+    Ok((found, more))
+}
+
+fn table(rows: &[(FlowRecord, Vec<StageSummary>)]) -> Vec<String> {
+    let now = moment::now();
+    let dim = console::Style::new().dim();
+    let mut table = Table::right_aligned([3, 4]);
+    let labelled = rows.iter().any(|(flow, _)| !flow.labels.is_empty());
+    let heads = ["id", "flow", "state", "runs", "failed", "made", "took", "labels"];
+    let columns = if labelled { heads.len() } else { heads.len() - 1 };
+    table.row(heads[..columns].iter().map(|head| dim.apply_to(head).to_string()));
+    for (flow, stages) in rows {
+        let counts = RunCounts::of_all(stages);
+        let runs = match counts.total {
+            Some(total) if total != counts.done => {
+                format!("{}/{}", thousands(counts.done), thousands(total))
+            }
+            Some(total) => thousands(total),
+            None => format!("{}/…", thousands(counts.done)),
+        };
+        let failed = match counts.bad() {
+            0 => dim.apply_to("-").to_string(),
+            bad => console::Style::new().red().apply_to(thousands(bad)).to_string(),
+        };
+        let cells = [
+            short_id(flow.run),
+            escape::line(&flow.name).into_owned(),
+            state_cell(&flow.state),
+            runs,
+            failed,
+            moment::ago(flow.created, now),
+            took(flow, now),
+            escape::line(&flow.labels.join(", ")).into_owned(),
+        ];
+        table.row(cells[..columns].iter().cloned());
+    }
+    table.lines("")
+}
+
+/// How long it took, from when it was made: until its end, or until now where it is running.
+pub(super) fn took(flow: &FlowRecord, now: Timestamp) -> String {
+    let until = match flow.ended {
+        Some(ended) => ended,
+        None if is_live(flow) => now,
+        None => flow.state.at,
+    };
+    format_duration(moment::between(flow.started.unwrap_or(flow.created), until))
+}
