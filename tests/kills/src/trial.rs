@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sandmill_core::StateType;
-use sandmill_store::{FlowFilter, Reader, RunFilter};
+use sandmill_store::{FlowFilter, MAX_LIST, Reader, RunFilter};
 use sandmill_test_artifacts as artifacts;
 
 use crate::workload::{self, SECOND, Workload};
@@ -166,18 +166,16 @@ fn completed(store: &Path) -> BTreeSet<u64> {
         return BTreeSet::new();
     };
     let mut numbers = BTreeSet::new();
-    for stage in reader.stages(flow.run).expect("stages") {
-        let number = |index: u64| match &*stage.name {
-            "first" => Some(index),
-            "second" => Some(SECOND + 2 * index),
-            _ => None,
+    for (stage, first, step) in [("first", 0, 1), ("second", SECOND, 2)] {
+        let filter = RunFilter {
+            stage: Some(stage.to_owned()),
+            states: vec![StateType::Completed],
+            limit: MAX_LIST,
+            ..RunFilter::default()
         };
-        let filter = RunFilter { stage: Some(stage.stage), limit: usize::MAX, ..RunFilter::default() };
-        for run in reader.runs(flow.run, &filter).expect("runs") {
-            if run.state.kind == StateType::Completed {
-                numbers.extend(run.key.index.and_then(number));
-            }
-        }
+        let runs = reader.runs(flow.run, &filter).expect("runs");
+        let indices = runs.iter().filter_map(|run| run.key.index);
+        numbers.extend(indices.map(|index| first + step * index));
     }
     numbers
 }
