@@ -294,7 +294,8 @@ impl Page<'_> {
     fn read_changes(&self, cursor: &mut EventCursor) -> Result<usize, StoreError> {
         let sql =
             format!("SELECT {CHANGE_COLUMNS}, id FROM changes WHERE id > ? ORDER BY id LIMIT ?");
-        let rows = self.chunk(&sql, (7, 0), &mut cursor.changes, ChangeRow::read)?;
+        let rows =
+            self.chunk(&sql, (after(CHANGE_COLUMNS), 0), &mut cursor.changes, ChangeRow::read)?;
         let looked_at = rows.looked_at;
         for (rowid, row) in rows.found {
             let row: ChangeRow =
@@ -311,7 +312,7 @@ impl Page<'_> {
 
     fn read_notes(&self, cursor: &mut EventCursor) -> Result<usize, StoreError> {
         let sql = format!("SELECT {NOTE_COLUMNS}, id FROM notes WHERE id > ? ORDER BY id LIMIT ?");
-        let rows = self.chunk(&sql, (5, 0), &mut cursor.notes, NoteRow::read)?;
+        let rows = self.chunk(&sql, (after(NOTE_COLUMNS), 0), &mut cursor.notes, NoteRow::read)?;
         let looked_at = rows.looked_at;
         for (rowid, row) in rows.found {
             let NoteRow { at, kind, message, .. } =
@@ -354,6 +355,11 @@ impl Page<'_> {
         }
         Ok(chunk)
     }
+}
+
+/// The place of a column that is selected after these.
+fn after(columns: &str) -> usize {
+    columns.split(',').count()
 }
 
 /// Some rows of a table.

@@ -120,6 +120,11 @@ impl Reader {
             let is_live = live.runs(&flow.session);
             let rows =
                 StageRow::all(connection, flow.rowid).map_err(|error| fault(connection, error))?;
+            if (rows.len() as u64) < flow.stages {
+                return Err(StoreError::corrupt(format!(
+                    "a stage of flow run {id} is lost, so it"
+                )));
+            }
             let summary = |row: Option<StageRow>| {
                 let row = row.filter(|row| row.flow == flow.rowid);
                 row.map(|row| StageSummary::of(row, is_live))
