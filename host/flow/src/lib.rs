@@ -15,6 +15,7 @@
 
 mod argument;
 mod check;
+mod component;
 mod fault;
 mod file;
 mod flow_future;
@@ -34,6 +35,12 @@ mod summary;
 
 pub use argument::{Argument, Located, Operand, Zip};
 pub use check::{ComponentSource, Given};
+pub use component::{
+    ComponentFlow, ComponentSubFlows, FLOW_CHANGED, FLOW_TOO_LONG, FlowHistory, MAX_FLOW_DEPTH,
+    MAX_FLOW_STEPS, MAX_GIVEN_BYTES, MAX_HELD_RESULT_BYTES, MAX_OPEN_COMMANDS,
+    MAX_UNJOURNALED_RESULT_BYTES, OWN_COMPONENT, RESULTS_TOO_LARGE, SubFlowJournal,
+    SubFlowJournals,
+};
 pub use fault::{Fault, Faults, MAX_FAULTS, Place, Source};
 pub use file::{
     Build, ComponentSpec, DirSpec, FlowFile, GrantSpec, MAX_ARGUMENTS, MAX_CACHE_KEY_BYTES,

@@ -1,0 +1,69 @@
+//! What a flow component's run needs of its journal: to write down its steps, and to read them and
+//! the ends of its runs when it is taken up. What a step is, is in `step`.
+
+use std::task::{Context, Poll};
+
+use sandmill_core::{CancelToken, FutureKey};
+use sandmill_store::{Journal, Recorded, RunKey};
+use sandmill_wire::{Outcome, RunId};
+
+/// The journal of one flow component's run. Errors are words for people.
+pub trait FlowHistory: Send + Sync {
+    /// Whether the flow run was begun before.
+    fn is_taken_up(&self) -> bool;
+
+    /// Writes down a step. Does not wait.
+    fn step(&self, number: u64, body: Vec<u8>);
+
+    /// The steps from this number on, no more than `limit`.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn steps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, String>;
+
+    /// How a run ended; none when that is not on disk.
+    ///
+    /// # Errors
+    /// It cannot be read, or what was written is damaged.
+    fn ended(&self, key: FutureKey) -> Result<Option<(RunId, Outcome)>, String>;
+
+    /// Waits until everything that was written so far is on disk.
+    ///
+    /// # Errors
+    /// That will not be, or the wait was cancelled.
+    fn sync(&self, cancel: &CancelToken) -> Result<(), String>;
+
+    /// Pending while so much waits to be written that the flow should wait.
+    fn poll_room(&self, context: &mut Context<'_>) -> Poll<()>;
+}
+
+impl FlowHistory for Journal {
+    fn is_taken_up(&self) -> bool {
+        Self::is_taken_up(self)
+    }
+
+    fn step(&self, number: u64, body: Vec<u8>) {
+        Self::step(self, number, body);
+    }
+
+    fn steps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, String> {
+        Self::steps(self, from, limit).map_err(|error| error.to_string())
+    }
+
+    fn ended(&self, key: FutureKey) -> Result<Option<(RunId, Outcome)>, String> {
+        let key = RunKey { stage: key.command, index: key.index };
+        match self.recorded(key).map_err(|error| error.to_string())? {
+            Some(Recorded::Ended { run, outcome, .. }) => Ok(Some((run, outcome))),
+            Some(Recorded::Corrupt { what, .. }) => Err(format!("it is damaged: {what}")),
+            Some(Recorded::Unfinished { .. }) | None => Ok(None),
+        }
+    }
+
+    fn sync(&self, cancel: &CancelToken) -> Result<(), String> {
+        Self::sync(self, Some(cancel)).map_err(|error| error.to_string())
+    }
+
+    fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
+        Self::poll_room(self, context)
+    }
+}
