@@ -263,6 +263,24 @@ impl Node {
         &self.options.grants
     }
 
+    /// By how the tasks before it ended, whether it runs.
+    #[must_use]
+    pub const fn trigger(&self) -> Trigger {
+        self.trigger
+    }
+
+    /// Whether it is skipped when something that it depends on was.
+    #[must_use]
+    pub const fn is_skipped_with_upstream(&self) -> bool {
+        self.skip_with_upstream
+    }
+
+    /// When the failures of a map end it.
+    #[must_use]
+    pub const fn map_policy(&self) -> MapPolicy {
+        self.map_policy
+    }
+
     /// Everything its calls have in common.
     #[must_use]
     pub fn options(&self) -> &CallOptions {
