@@ -161,7 +161,7 @@ impl EventCursor {
         // at; and those of earlier ones never.
         let has_ended = flow.state.is_final();
         let track = |table: &str| -> Result<Track, StoreError> {
-            let sql = format!("SELECT min(id), max(id) FROM {table} WHERE flow = ?");
+            let sql = ends_sql(table);
             let (first, last): (Option<i64>, Option<i64>) = connection
                 .query_row(&sql, [flow.rowid], |row| Ok((row.get(0)?, row.get(1)?)))
                 .map_err(|error| fault(connection, error))?;
@@ -205,6 +205,15 @@ impl EventCursor {
         }
         started_told || row.started.is_some()
     }
+}
+
+/// The first and the last row of a flow run in a table.
+pub(super) fn ends_sql(table: &str) -> String {
+    format!("SELECT min(id), max(id) FROM {table} WHERE flow = ?")
+}
+
+pub(super) fn next_runs_sql() -> String {
+    format!("SELECT {RUN_COLUMNS} FROM runs WHERE id > ? ORDER BY id LIMIT ?")
 }
 
 /// One page in the making.
@@ -274,7 +283,7 @@ impl Page<'_> {
     }
 
     fn read_runs(&self, cursor: &mut EventCursor) -> Result<usize, StoreError> {
-        let sql = format!("SELECT {RUN_COLUMNS} FROM runs WHERE id > ? ORDER BY id LIMIT ?");
+        let sql = next_runs_sql();
         // Its first columns are the row's id and the flow.
         let rows = self.chunk(&sql, (0, 1), &mut cursor.runs, RunRow::read)?;
         let looked_at = rows.looked_at;

@@ -6,7 +6,7 @@ use sandmill_wire::RunId;
 use super::handle::{Reader, known_flow};
 use crate::StoreError;
 use crate::record::RunKey;
-use crate::rows::{StageRow, fault, idx, run_id};
+use crate::rows::{FlowRow, fault, idx, run_id};
 
 /// Fewest characters of an id by which something is found.
 const LEAST_PREFIX: usize = 4;
@@ -18,6 +18,15 @@ const LATEST: [&str; 2] = ["latest", "@"];
 const DIGITS: usize = 32;
 
 const HINT: &str = "it takes an id, the first four or more characters of one, or `latest`";
+
+pub(super) const NEWEST_FLOW: &str =
+    "SELECT run FROM flows WHERE deleted = 0 AND parent IS NULL ORDER BY id DESC LIMIT 1";
+pub(super) const FLOWS_BETWEEN: &str = "SELECT run, name, state_name FROM flows
+     WHERE run BETWEEN ? AND ? AND deleted = 0 ORDER BY run LIMIT ?";
+pub(super) const RUNS_BETWEEN: &str =
+    "SELECT runs.run, flows.run, runs.stage, runs.idx, runs.state_name FROM runs
+     JOIN flows ON flows.id = runs.flow
+     WHERE runs.run BETWEEN ? AND ? AND flows.deleted = 0 ORDER BY runs.run LIMIT ?";
 
 impl Reader {
     /// The flow run that people call so: its id, a beginning of it that no other has (of four
@@ -51,19 +60,15 @@ fn unknown(what: &'static str, text: &str, hint: impl Into<String>) -> StoreErro
 fn find_flow(connection: &Connection, text: &str) -> Result<RunId, StoreError> {
     let failed = |error| fault(connection, error);
     if LATEST.contains(&text) {
-        let sql = "SELECT run FROM flows WHERE deleted = 0 AND parent IS NULL
-                   ORDER BY id DESC LIMIT 1";
         let latest = connection
-            .prepare_cached(sql)
+            .prepare_cached(NEWEST_FLOW)
             .and_then(|mut select| select.query_row([], |row| run_id(row, 0)).optional())
             .map_err(failed)?;
         return latest.ok_or_else(|| unknown("flow run", text, "no flow was run yet"));
     }
     let (low, high) = range(text).ok_or_else(|| unknown("flow run", text, HINT))?;
-    let sql = "SELECT run, name, state_name FROM flows
-               WHERE run BETWEEN ? AND ? AND deleted = 0 ORDER BY run LIMIT ?";
     let found = connection
-        .prepare_cached(sql)
+        .prepare_cached(FLOWS_BETWEEN)
         .and_then(|mut select| {
             let rows = select.query_map(params![low, high, CANDIDATES], |row| {
                 let (name, state): (String, String) = (row.get(1)?, row.get(2)?);
@@ -79,11 +84,8 @@ fn find_by_id(connection: &Connection, text: &str) -> Result<(RunId, RunKey), St
     const HINT: &str = "it takes an id, the first four or more characters of one, or \
                         `FLOW/name[3]`";
     let (low, high) = range(text).ok_or_else(|| unknown("run", text, HINT))?;
-    let sql = "SELECT runs.run, flows.run, runs.stage, runs.idx, runs.state_name FROM runs
-               JOIN flows ON flows.id = runs.flow
-               WHERE runs.run BETWEEN ? AND ? AND flows.deleted = 0 ORDER BY runs.run LIMIT ?";
     let found = connection
-        .prepare_cached(sql)
+        .prepare_cached(RUNS_BETWEEN)
         .and_then(|mut select| {
             let rows = select.query_map(params![low, high, CANDIDATES], |row| {
                 let index: i64 = row.get(3)?;
@@ -114,43 +116,76 @@ fn one(what: &'static str, text: &str, found: Vec<(RunId, String)>) -> Result<Ru
     }
 }
 
+/// Runs by the name of their stage and their position.
+pub(super) const BY_NAME: &str =
+    "SELECT runs.run, runs.stage, runs.idx, runs.state_name FROM stages
+     JOIN runs ON runs.flow = stages.flow AND runs.stage = stages.stage AND runs.idx = ?3
+     WHERE stages.flow = ?1 AND stages.name = ?2 ORDER BY stages.stage LIMIT ?4";
+
 fn find_by_name(
     connection: &Connection,
     flow: &str,
     name: &str,
     text: &str,
 ) -> Result<(RunId, RunKey), StoreError> {
-    let failed = |error| fault(connection, error);
     let flow = known_flow(connection, find_flow(connection, flow)?)?;
     let (stage_name, index) = split_index(name);
-    let rows = StageRow::all(connection, flow.rowid).map_err(failed)?;
-    let stages = rows.into_iter().flatten().map(|row| row.stage).collect::<Vec<_>>();
-    let stage = stages.iter().find(|stage| &*stage.name == stage_name).ok_or_else(|| {
-        let names: Vec<&str> = stages.iter().take(20).map(|stage| &*stage.name).collect();
-        let hint = match &*names {
-            [] => format!("flow run {} has no tasks yet", flow.run),
-            names => format!("the tasks of flow run {} are {}", flow.run, names.join(", ")),
-        };
-        unknown("run", text, hint)
-    })?;
-    match (stage.mapped, index) {
-        (true, None) => {
-            let hint = format!("`{stage_name}` is a map: name one of its runs, as {stage_name}[0]");
-            return Err(unknown("run", text, hint));
+    let place = idx(RunKey { stage: 0, index });
+    let found = connection
+        .prepare_cached(BY_NAME)
+        .and_then(|mut select| {
+            let wanted = params![flow.rowid, stage_name, place, CANDIDATES];
+            let rows = select.query_map(wanted, |row| {
+                let key = RunKey { stage: row.get(1)?, index };
+                Ok((key, (run_id(row, 0)?, row.get::<_, String>(3)?)))
+            })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })
+        .map_err(|error| fault(connection, error))?;
+    match &*found {
+        [(key, _)] => Ok((flow.run, *key)),
+        [] => Err(unknown("run", text, why_not(connection, &flow, stage_name, index)?)),
+        // A flow component may submit a task many times.
+        several => {
+            let candidates =
+                several.iter().map(|(_, (run, state))| format!("{run} ({state})")).collect();
+            Err(StoreError::Ambiguous { what: "run", text: text.to_owned(), candidates })
         }
-        (false, Some(_)) => {
-            let hint = format!("`{stage_name}` is no map: its run is {stage_name}");
-            return Err(unknown("run", text, hint));
-        }
-        _ => {}
     }
-    let key = RunKey { stage: stage.stage, index };
-    let sql = "SELECT 1 FROM runs WHERE flow = ? AND stage = ? AND idx = ?";
-    let there = connection
-        .prepare_cached(sql)
-        .and_then(|mut select| select.exists(params![flow.rowid, key.stage, idx(key)]))
-        .map_err(failed)?;
-    if there { Ok((flow.run, key)) } else { Err(unknown("run", text, "it was not submitted yet")) }
+}
+
+/// Why a flow run has no run by this name, for a person.
+fn why_not(
+    connection: &Connection,
+    flow: &FlowRow,
+    name: &str,
+    index: Option<u64>,
+) -> Result<String, StoreError> {
+    let look = || -> rusqlite::Result<String> {
+        let sql = "SELECT mapped FROM stages WHERE flow = ? AND name = ? LIMIT 1";
+        let mapped: Option<bool> = connection
+            .prepare_cached(sql)?
+            .query_row(params![flow.rowid, name], |row| row.get(0))
+            .optional()?;
+        Ok(match (mapped, index) {
+            (Some(true), None) => {
+                format!("`{name}` is a map: name one of its runs, as {name}[0]")
+            }
+            (Some(false), Some(_)) => format!("`{name}` is no map: its run is {name}"),
+            (Some(_), _) => "it was not submitted yet".to_owned(),
+            (None, _) => {
+                let sql = "SELECT DISTINCT name FROM stages WHERE flow = ? LIMIT 20";
+                let mut select = connection.prepare_cached(sql)?;
+                let names = select.query_map([flow.rowid], |row| row.get(0))?;
+                let names = names.collect::<rusqlite::Result<Vec<String>>>()?;
+                match &*names {
+                    [] => format!("flow run {} has no tasks yet", flow.run),
+                    names => format!("the tasks of flow run {} are {}", flow.run, names.join(", ")),
+                }
+            }
+        })
+    };
+    look().map_err(|error| fault(connection, error))
 }
 
 /// `count[3]` as `count` and 3.

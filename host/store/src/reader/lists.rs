@@ -38,10 +38,7 @@ impl Reader {
     pub fn flows(&self, filter: &FlowFilter) -> Result<Vec<FlowRecord>, StoreError> {
         let live = self.live()?;
         let condition = flow_condition(filter, live);
-        let sql = format!(
-            "SELECT {FLOW_COLUMNS} FROM flows WHERE {} ORDER BY id DESC LIMIT ?",
-            condition.sql
-        );
+        let sql = flows_sql(&condition.sql);
         let rows = self.read(|connection| {
             let values = with_limit(condition.values, filter.limit);
             let read = connection.prepare_cached(&sql).and_then(|mut select| {
@@ -92,6 +89,10 @@ impl Reader {
             rows.map_err(|error| fault(connection, error))?.into_iter().map(record).collect()
         })
     }
+}
+
+fn flows_sql(condition: &str) -> String {
+    format!("SELECT {FLOW_COLUMNS} FROM flows WHERE {condition} ORDER BY id DESC LIMIT ?")
 }
 
 fn runs_sql(condition: &str) -> String {
@@ -210,4 +211,16 @@ fn state_condition(condition: &mut Condition, states: &[StateType], is_live: boo
         condition.and(FAILED, []);
     }
     true
+}
+
+/// The statements that a list of flow runs and a page of runs make of these filters.
+#[cfg(test)]
+pub(super) fn statements(
+    connection: &Connection,
+    (flows, live): (&FlowFilter, Live),
+    (runs, flow, is_live): (&RunFilter, i64, bool),
+) -> [Option<String>; 2] {
+    let runs = run_condition(connection, runs, flow, is_live).unwrap();
+    let runs = runs.map(|condition| runs_sql(&condition.sql));
+    [Some(flows_sql(&flow_condition(flows, live).sql)), runs]
 }

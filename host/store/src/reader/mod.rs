@@ -6,6 +6,8 @@ mod find;
 mod handle;
 mod lists;
 mod open;
+#[cfg(test)]
+mod plans;
 mod records;
 
 pub use events::{EventCursor, HistoryEvent, HistoryKind, MAX_EVENT_PAGE};
