@@ -69,6 +69,26 @@ pub fn component_built(name: &str) -> PathBuf {
     directory.join("wasm32-wasip1/release").join(file_name(name))
 }
 
+/// The guest `flows` as it is after somebody changed it: its flows no longer do what a journal that
+/// was written before says.
+///
+/// # Panics
+/// When it cannot be built.
+#[must_use]
+pub fn changed_flows() -> PathBuf {
+    static COMPONENT: OnceLock<PathBuf> = OnceLock::new();
+    let component = COMPONENT.get_or_init(|| {
+        cargo::add_target(GUEST_TARGET);
+        // A folder of its own: the name of the component is the same.
+        let directory = cargo::target_directory().join("changed");
+        let folder = directory.to_str().expect("the target directory's name is UTF-8");
+        let arguments = ["build", "--release", "--target", GUEST_TARGET, "-p", "flows"];
+        cargo::run(&[&arguments[..], &["--features", "changed", "--target-dir", folder]].concat());
+        directory.join(GUEST_TARGET).join("release").join(file_name("flows"))
+    });
+    component.clone()
+}
+
 /// A directory for what tests keep from run to run, such as compiled code.
 ///
 /// # Panics
