@@ -104,7 +104,7 @@ impl Drive {
                 return self.stop_with(Stop::failed(JOURNAL_MISMATCH, what));
             }
             Before::Unreadable(error) => {
-                return self.stop_with(Stop::crashed(unreadable(&error)));
+                return self.stop_with(Stop::unreadable(&error));
             }
         }
         self.history.begins(key, due.run, &due.name, digest, due.again);
@@ -200,7 +200,8 @@ impl Drive {
         let key = RunKey { stage, index };
         let whole = open.mapped && index.is_none();
         let name = run_name(&open.name, index);
-        let mut due = Due { stage, index, open, run: RunId::new(), again: None, name };
+        let run = self.script.run_id(stage, index).unwrap_or_default();
+        let mut due = Due { stage, index, open, run, again: None, name };
         let mut outcome = cause.outcome();
         let mut reused = false;
         match self.history.recorded(key) {
@@ -211,7 +212,7 @@ impl Drive {
             Ok(Some(Recorded::Ended { run, outcome: recorded, .. })) => {
                 (due.run, outcome, reused) = (run, recorded, true);
             }
-            Err(error) => return self.stop_with(Stop::crashed(unreadable(&error))),
+            Err(error) => return self.stop_with(Stop::unreadable(&error)),
         }
         let state = State::from_outcome(&outcome, self.events.clock().now());
         if !reused {
@@ -276,8 +277,4 @@ fn run_name(stage: &Arc<str>, index: Option<u64>) -> Arc<str> {
         Some(index) => format!("{stage}[{index}]").into(),
         None => Arc::clone(stage),
     }
-}
-
-fn unreadable(error: &sandmill_store::StoreError) -> String {
-    format!("the journal of the flow cannot be read: {error}")
 }

@@ -99,7 +99,11 @@ impl Drive {
     }
 
     pub(super) fn run(mut self) {
-        self.call_on_start();
+        match self.history.decided() {
+            Ok(None) => self.call_on_start(),
+            Ok(Some(outcome)) => self.stop_with(Stop::Ends(outcome)),
+            Err(error) => self.stop_with(Stop::unreadable(&error)),
+        }
         loop {
             match self.next() {
                 Next::Stop => self.stop_what_runs(),
@@ -136,6 +140,12 @@ impl Drive {
         // executor that runs calls right here has ended its own already.
         if let Poll::Ready(Some(Ok(future))) = self.group.poll_completed(context) {
             return Poll::Ready(Next::Ended(future));
+        }
+        // A cancel needs no room, and may be what makes some.
+        if self.stop.is_none()
+            && let Poll::Ready(act) = self.script.poll_cancel(context)
+        {
+            return Poll::Ready(Next::Act(act));
         }
         if self.stop.is_some() || self.exhausted {
             return if self.flying.is_empty() { Poll::Ready(Next::Over) } else { Poll::Pending };
@@ -243,7 +253,9 @@ impl Drive {
 
     /// Ends the run: everything is on disk before anybody is told.
     fn end(self, outcome: Outcome) {
-        let Self { history, stop, promise, signals, events, .. } = self;
+        let Self { script, sub_flows, flying, history, stop, promise, signals, events, .. } = self;
+        // They may hold on to the journal too.
+        drop((script, sub_flows, flying));
         let now = events.clock().now();
         let mut told = outcome;
         if let Some(journal) = history.journal() {

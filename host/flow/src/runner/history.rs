@@ -17,6 +17,11 @@ pub const JOURNAL_MISMATCH: &str = "journal-mismatch";
 /// Most bytes of arguments, as JSON, that such a failure shows.
 pub const MAX_SHOWN_ARGUMENTS: usize = 500;
 
+/// The number of the step by which a journal knows how a flow is to end that was stopped: its hook
+/// on exit may be called more than once, and is to be told the same each time. Flow components
+/// number their steps from 0, and stay far below.
+const DECIDED: u64 = i64::MAX.cast_unsigned();
+
 /// First bytes of the BLAKE3 digest of arguments.
 pub(super) type ArgumentsDigest = [u8; 16];
 
@@ -160,6 +165,25 @@ impl History {
             Some(journal) if journal.is_taken_up() => journal.recorded(key),
             _ => Ok(None),
         }
+    }
+
+    /// Writes down how the flow is to end, once its hook on exit was called.
+    pub(super) fn decide(&self, outcome: &Outcome) {
+        if let (Some(journal), Ok(body)) = (&self.journal, Value::encode(outcome)) {
+            journal.step(DECIDED, body.as_bytes().to_vec());
+        }
+    }
+
+    /// How the flow is to end, where that was decided before it was taken up.
+    pub(super) fn decided(&self) -> Result<Option<Outcome>, StoreError> {
+        let Some(journal) = self.journal.as_ref().filter(|journal| journal.is_taken_up()) else {
+            return Ok(None);
+        };
+        let steps = journal.steps(DECIDED, 1)?;
+        let decoded = steps.into_iter().next().and_then(|(_, body)| {
+            Value::from_msgpack(body).and_then(|value| value.decode::<Outcome>()).ok()
+        });
+        Ok(decoded)
     }
 
     pub(super) fn flow_state(&self, state: &State) {

@@ -73,6 +73,9 @@ impl Drive {
     pub(super) fn call_on_exit(&mut self, outcome: Outcome) -> Outcome {
         let Some(hook) = self.on_exit.take() else { return outcome };
         let state = State::from_outcome(&outcome, self.events.clock().now());
+        if self.stop.is_some() {
+            self.history.decide(&outcome);
+        }
         let hurry = self.signals.hurry.clone();
         if let Err(stop) = self.call_hook(ON_EXIT, &hook, state, hook.timeout, &hurry) {
             let outcome = stop.outcome().clone();
@@ -99,9 +102,7 @@ impl Drive {
                 self.listed(which, run, &outcome);
                 return Ok(outcome);
             }
-            Err(error) => {
-                return Err(Stop::crashed(format!("the journal cannot be read: {error}")));
-            }
+            Err(error) => return Err(Stop::unreadable(&error)),
         };
         self.history.stage_record(&record(which, hook));
         self.history.begins(key, run, &which.name.into(), Default::default(), again);

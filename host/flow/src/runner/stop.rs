@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sandmill_core::units::format_duration;
+use sandmill_store::StoreError;
 use sandmill_wire::{End, EndKind, Failure, Outcome};
 
 /// Why a flow's run stops before its script is done.
@@ -35,6 +36,10 @@ impl Stop {
     /// The host failed, and the flow can be taken up once it does not any more.
     pub(super) fn crashed(what: impl Into<String>) -> Self {
         Self::Interrupted(End::new(EndKind::HostError, what).into())
+    }
+
+    pub(super) fn unreadable(error: &StoreError) -> Self {
+        Self::crashed(format!("the journal of the flow cannot be read: {error}"))
     }
 
     pub(super) fn failed(kind: &str, what: impl Into<String>) -> Self {
