@@ -1,6 +1,7 @@
 //! Counts what is in Rust source files: the tasks. How a file is read is in `lexer`, how files
-//! become crates in `table`.
+//! become crates in `table`, and the flow that puts the tasks together as code in `flow`.
 
+mod flow;
 mod lexer;
 mod table;
 
@@ -8,6 +9,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+pub use flow::census;
 use sandmill_guest::{Failure, context, log, task};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -95,7 +97,7 @@ pub fn merge(
     table::merge(&counts, usize::try_from(top).unwrap_or(usize::MAX))
 }
 
-sandmill_guest::export!(list_files, count, merge);
+sandmill_guest::export!(list_files, count, merge, flow census);
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
     let kind = match error.kind() {

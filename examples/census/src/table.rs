@@ -51,24 +51,44 @@ impl Counts {
     }
 }
 
-/// Groups `files` by crate and keeps the `top` longest; equal ones go by name.
-pub(crate) fn merge(files: &[FileCounts], top: usize) -> Census {
-    let mut by_crate: BTreeMap<&str, (u64, Counts)> = BTreeMap::new();
-    let mut total = Counts::default();
-    for file in files {
-        let (number, counts) = by_crate.entry(crate_of(&file.file)).or_default();
-        *number += 1;
+/// A table under way: files come one by one, in any order.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// The files of each crate, and what is in them.
+    by_crate: BTreeMap<String, (u64, Counts)>,
+    files: u64,
+    total: Counts,
+}
+
+impl Tally {
+    /// Adds what is in one file.
+    pub(crate) fn add(&mut self, file: &FileCounts) {
+        let name = crate_of(&file.file).to_owned();
+        let (files, counts) = self.by_crate.entry(name).or_default();
+        *files += 1;
         counts.add(&file.counts);
-        total.add(&file.counts);
+        self.files += 1;
+        self.total.add(&file.counts);
     }
-    let total = Total { crates: by_crate.len() as u64, files: files.len() as u64, counts: total };
-    let mut crates: Vec<_> = by_crate
-        .into_iter()
-        .map(|(name, (files, counts))| CrateRow { name: name.to_owned(), files, counts })
-        .collect();
-    crates.sort_by_key(|row| Reverse(row.counts.lines));
-    crates.truncate(top);
-    Census { crates, total }
+
+    /// The table of the `top` longest crates; equal ones go by name.
+    pub(crate) fn table(self, top: usize) -> Census {
+        let total =
+            Total { crates: self.by_crate.len() as u64, files: self.files, counts: self.total };
+        let rows = self.by_crate.into_iter();
+        let mut crates: Vec<_> =
+            rows.map(|(name, (files, counts))| CrateRow { name, files, counts }).collect();
+        crates.sort_by_key(|row| Reverse(row.counts.lines));
+        crates.truncate(top);
+        Census { crates, total }
+    }
+}
+
+/// Groups `files` by crate and keeps the `top` longest.
+pub(crate) fn merge(files: &[FileCounts], top: usize) -> Census {
+    let mut tally = Tally::default();
+    files.iter().for_each(|file| tally.add(file));
+    tally.table(top)
 }
 
 /// The crate that a file belongs to: the first directory named like `name-1.2.3`, else the first
