@@ -15,7 +15,10 @@ use crate::StoreError;
 use crate::failpoint::hit;
 
 /// How often a lock that somebody else holds is asked for again.
-const AGAIN: Duration = Duration::from_millis(50);
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// How long a look at the holder may take ([`Holder::of`]).
+const GLANCE: Duration = Duration::from_millis(60);
 
 /// No holder says more than this about itself.
 const MAX_CONTENTS: u64 = 4096;
@@ -85,6 +88,8 @@ impl Lock {
         let mut file =
             File::from(rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR).map_err(fault)?);
         let asked = Instant::now();
+        // Whoever looks who holds it has it for a moment, and is no reason to refuse.
+        let wait = wait.max(GLANCE);
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => break,

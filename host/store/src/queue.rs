@@ -83,6 +83,8 @@ struct State {
     /// Whether somebody waits for what is in the queue.
     urgent: bool,
     closed: bool,
+    /// Whether a record came too late.
+    refused: bool,
     health: Health,
     wakers: Vec<Waker>,
 }
@@ -109,6 +111,7 @@ impl Queue {
     pub(crate) fn push(&self, op: Op) {
         let mut state = self.state.lock();
         if state.refuses().is_some() {
+            state.refused = true;
             // The record may be the last to hold on to something that takes the lock.
             drop(state);
             return;
@@ -165,7 +168,7 @@ impl Queue {
             if let Health::Failed(error) = &state.health {
                 return Err(StoreError::Failed(Arc::clone(error)));
             }
-            if state.durable >= target {
+            if state.durable >= target && !state.refused {
                 return Ok(());
             }
             if state.closed && state.ops.is_empty() && state.taken == 0 {

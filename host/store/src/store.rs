@@ -45,8 +45,8 @@ pub enum Created {
     Exists(RunId),
 }
 
-/// The one writer of a data directory. Cheap to clone. The directory is free for others when the
-/// last clone and the last [`Journal`] have gone.
+/// The one writer of a data directory. Cheap to clone. The directory is free for others when it is
+/// closed, or when the last clone and the last [`Journal`] have gone.
 #[derive(Clone)]
 pub struct Store(Arc<Shared>);
 
@@ -58,8 +58,8 @@ pub(crate) struct Shared {
     /// The flow runs that are in somebody's hands.
     pub(crate) running: Mutex<HashSet<RunId>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
-    /// Last, so that it is let go of last.
-    _lock: Lock,
+    /// Until the store is closed.
+    lock: Mutex<Option<Lock>>,
 }
 
 impl Shared {
@@ -81,6 +81,8 @@ impl Shared {
             // A writer that panicked has said so to everybody who waits.
             let _ = thread.join();
         }
+        // Nobody writes any more: the directory is free.
+        drop(self.lock.lock().take());
     }
 }
 
@@ -116,7 +118,8 @@ impl Store {
             .spawn(move || writer.run())
             .map_err(|error| StoreError::io(&dir, error))?;
         let (running, thread) = (Mutex::default(), Mutex::new(Some(thread)));
-        Ok(Self(Arc::new(Shared { dir, queue, blobs, running, thread, _lock: lock })))
+        let lock = Mutex::new(Some(lock));
+        Ok(Self(Arc::new(Shared { dir, queue, blobs, running, thread, lock })))
     }
 
     /// The data directory.
@@ -129,8 +132,11 @@ impl Store {
     /// store is closed, whether anything names it or not.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// It cannot be written, or the store is closed.
     pub fn put_blob(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
+        if self.0.lock.lock().is_none() {
+            return Err(StoreError::Closed);
+        }
         self.0.blobs.put_pinned(bytes)
     }
 
