@@ -14,7 +14,7 @@ use sandmill_wire::{End, EndKind, Outcome};
 
 use super::program::ComponentFlow;
 use crate::flow_future::FlowRunFuture;
-use crate::runner::{FlowRunner, Part, StartOptions, SubFlowCall, SubFlows};
+use crate::runner::{FlowRunner, Part, Reuse, StartOptions, SubFlowCall, SubFlows};
 
 /// How deep flows may be inside one another: the outermost has depth 0.
 pub const MAX_FLOW_DEPTH: u32 = 16;
@@ -138,6 +138,7 @@ impl SubFlows for ComponentSubFlows {
             journal,
             rerun: call.rerun,
             deadline: call.options.deadline,
+            granted: call.granted,
             part: Some(part),
             ..StartOptions::default()
         };
@@ -181,7 +182,7 @@ impl SubFlowJournals for Store {
                 parameters: call.arguments.clone(),
                 components: all.collect::<Result<_, String>>()?,
                 overrides: String::new(),
-                reuse_completed: false,
+                reuse_completed: call.rerun.is_some_and(|rerun| rerun.reuse == Reuse::Completed),
             },
             parent: call.options.parent,
             based_on: call.rerun.map(|rerun| rerun.of),

@@ -82,7 +82,9 @@ impl Drive {
         let mut rerun = None;
         match before {
             Before::New => {}
-            Before::UnderWay { run, attempts } => (due.run, due.again) = (run, Some(attempts)),
+            Before::UnderWay { run, attempts, of } => {
+                (due.run, due.again, rerun) = (run, Some(attempts), of);
+            }
             Before::Based { of } => rerun = Some(of),
             Before::Ended { run, outcome } => {
                 due.run = run;
@@ -133,6 +135,7 @@ impl Drive {
                     journaled: self.history.journal().is_some(),
                     taken_up: again.is_some(),
                     rerun,
+                    granted: self.history.is_granted(),
                 });
                 (sub_flow.as_task().clone(), Some(sub_flow))
             }

@@ -29,8 +29,9 @@ pub(super) type ArgumentsDigest = [u8; 16];
 pub(super) enum Before {
     /// Nothing: it is a new run.
     New,
-    /// It was under way: it has an id, and so many attempts behind it.
-    UnderWay { run: RunId, attempts: u32 },
+    /// It was under way: it has an id, and so many attempts behind it. A sub-flow may be based on
+    /// one of an earlier flow run.
+    UnderWay { run: RunId, attempts: u32, of: Option<Rerun> },
     /// It has ended.
     Ended { run: RunId, outcome: Outcome },
     /// An earlier flow run has its value.
@@ -64,6 +65,11 @@ impl History {
         granted: bool,
     ) -> Self {
         Self { journal, recorder, clock, rerun, granted }
+    }
+
+    /// Whether no run is to be taken for a pure function of its arguments.
+    pub(super) const fn is_granted(&self) -> bool {
+        self.granted
     }
 
     pub(super) const fn journal(&self) -> Option<&Journal> {
@@ -100,7 +106,17 @@ impl History {
         };
         match recorded {
             None => self.earlier(journal, key, stage, digest),
-            Some(Recorded::Unfinished { run, attempts }) => Before::UnderWay { run, attempts },
+            Some(Recorded::Unfinished { run, attempts }) => {
+                let of = match stage.target {
+                    StageTarget::Task { .. } => Before::New,
+                    StageTarget::Flow { .. } => self.earlier(journal, key, stage, digest),
+                };
+                match of {
+                    Before::Based { of } => Before::UnderWay { run, attempts, of: Some(of) },
+                    Before::Unreadable(error) => Before::Unreadable(error),
+                    _ => Before::UnderWay { run, attempts, of: None },
+                }
+            }
             Some(Recorded::Ended { run, arguments: then, .. }) if then != *digest => {
                 let what = mismatch(&stage.name, key.index, run, &then, digest, arguments);
                 Before::Mismatch { what }

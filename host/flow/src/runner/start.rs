@@ -117,6 +117,8 @@ pub struct SubFlowCall {
     pub taken_up: bool,
     /// Which results of an earlier run are used again.
     pub rerun: Option<Rerun>,
+    /// See [`StartOptions::granted`].
+    pub granted: bool,
 }
 
 impl SubFlowCall {

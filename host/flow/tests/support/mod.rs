@@ -1,6 +1,8 @@
 //! A component whose tasks are closures, and a flow run of a text.
 #![allow(dead_code, clippy::allow_attributes, reason = "each test file uses a part of it")]
 
+pub(crate) mod history;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -97,6 +99,12 @@ pub(crate) fn info() -> ComponentInfo {
                    "counts": {"type": "array", "items": {"type": "integer"}}},
                "required": ["counts"], "additionalProperties": false}),
         json!({"type": "number"}),
+    ));
+    tasks.push(typed(
+        "farewell",
+        json!({"type": "object", "properties": {"word": {"type": "string"}, "flow": {}},
+               "required": ["word", "flow"], "additionalProperties": false}),
+        json!({}),
     ));
     ComponentInfo { tasks, imports: Vec::new(), flows: Vec::new() }
 }
