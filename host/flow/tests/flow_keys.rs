@@ -589,3 +589,21 @@ fn all_faults_of_the_keys_come_at_once() {
         assert!(lines.contains(&line), "no fault in line {line}: {found:#?}");
     }
 }
+
+#[test]
+fn the_flow_files_of_the_documentation_are_right() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/flow-files.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut read = 0;
+    for block in text.split("```toml\n").skip(1) {
+        let block = block.split("```").next().unwrap();
+        // Some show a task alone.
+        let head = if block.contains("[flow]") { "" } else { "flow.name = 'x'\n" };
+        let tasks = if block.contains("[tasks.") { "" } else { "[tasks.x]\ncall = 'c.x'\n" };
+        let whole = format!("{head}{block}{tasks}");
+        FlowFile::parse(Path::new("flow-files.md"), &whole)
+            .unwrap_or_else(|faults| panic!("{whole}\n{faults}"));
+        read += 1;
+    }
+    assert!(read > 5, "there are no flow files in {}", path.display());
+}

@@ -122,8 +122,8 @@ fn tasks(policies: bool) -> impl Strategy<Value = Vec<Task>> {
         prop_oneof![Just(Mode::Raise), Just(Mode::Raise), Just(Mode::Skip), Just(Mode::States)];
     let task = (
         prop::collection::vec((any::<prop::sample::Index>(), how, mode), 0..4),
-        prop::option::weighted(0.4, 0_usize..5),
-        any::<bool>(),
+        prop::option::weighted(0.4, 0_usize..if policies { 14 } else { 5 }),
+        prop::bool::weighted(0.8),
         0..TRIGGERS.len(),
         prop::bool::weighted(0.6),
         prop::option::weighted(0.5, 0_u64..3),

@@ -122,7 +122,7 @@ impl Schedule {
         let failures = self.stages[id].failures;
         let allowed = policy.max_failures.map(|most| most.of(open.total));
         let many = allowed.is_some_and(|allowed| failures > allowed);
-        if !many && !policy.fail_fast {
+        if self.stages[id].closed || !many && !policy.fail_fast {
             return;
         }
         let (total, left) = (open.total, open.left - open.running.len() as u64);
@@ -132,6 +132,7 @@ impl Schedule {
             None => format!("the task stops at its first failure, {blame}"),
         };
         let why = format!("{left} of {total} runs were not started, because {reason}");
+        self.stages[id].closed = true;
         self.cut(id, None, &Cause::NotRun(why.into()));
         if policy.fail_fast && running {
             self.pending.push_back(Step::Cancel { node: id, index: None });

@@ -39,6 +39,8 @@ pub(super) struct Stage {
     pub(super) tally: Tally,
     /// How many runs failed, and not because of others.
     pub(super) failures: u64,
+    /// Whether it hands out nothing any more, because too many of its runs failed.
+    pub(super) closed: bool,
     /// The first run that did not complete.
     pub(super) blame: Option<Arc<Blame>>,
     /// How many runs there are; known once it is open.
