@@ -154,7 +154,7 @@ fn a_retry_is_queued_when_it_is_due_though_all_slots_are_busy() {
     let script = Script::new(blocks_or_fails);
     let bench = Bench::open(pool(&script, 1), Events::default());
     let late = bench.executor.submit(with(call("t"), |o| {
-        o.retries = delays(5, &[50]);
+        o.retries = delays(1_000, &[50]);
         o.queue_timeout = Some(Duration::from_millis(20));
     }));
     bench.wait_for_state("AwaitingRetry", 1);

@@ -147,7 +147,9 @@ fn only_kinds_that_are_named_are_tried_again(bench: &Bench) {
     let tried = |task: &str, arguments: &str, names: &[&str]| {
         let ran = bench.run_with("probe", task, arguments, |options| {
             options.retries = named(names);
-            options.limits.timeout = Duration::from_millis(500);
+            if task == "sleep" {
+                options.limits.timeout = Duration::from_millis(100);
+            }
         });
         assert!(!ran.outcome.is_success());
         ran.future.attempts()
@@ -294,7 +296,7 @@ fn a_deadline_is_over_all_attempts(bench: &Bench) {
     let bench = ready(bench);
     // One attempt that would go on: it is stopped, and there is no time for another.
     let stopped = bench.run_with("probe", "sleep", r#"{"millis":3600000}"#, |options| {
-        options.deadline = Some(Instant::now() + Duration::from_millis(200));
+        options.deadline = Some(Instant::now() + Duration::from_secs(1));
         options.retries = RetryPolicy::times(MAX_RETRIES);
     });
     assert_eq!(stopped.end(), (EndKind::TimedOut, "the run's deadline passed"));
