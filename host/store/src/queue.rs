@@ -49,6 +49,8 @@ pub(crate) enum Op {
     Record(Arc<FlowSlot>, Record),
     /// A question of somebody who waits for the answer.
     Ask(Box<Ask>),
+    /// A question that was answered before its turn.
+    Answered,
 }
 
 impl Op {
@@ -56,6 +58,7 @@ impl Op {
         match self {
             Self::Record(_, record) => record.weight(),
             Self::Ask(ask) => ask.weight(),
+            Self::Answered => 0,
         }
     }
 }
@@ -129,11 +132,15 @@ impl Queue {
         state.ops.push_back(op);
     }
 
-    /// Puts a question in the queue and has the writer hurry.
+    /// Puts a question in the queue and has the writer hurry. On a full disk it is refused: who
+    /// asks decides for itself whether to wait.
     pub(crate) fn ask(&self, ask: Box<Ask>) -> Result<(), StoreError> {
         let mut state = self.state.lock();
         if let Some(refusal) = state.refuses() {
             return Err(refusal);
+        }
+        if let Health::Full { what, .. } = &state.health {
+            return Err(StoreError::Full { what: what.clone() });
         }
         Self::add(&mut state, Op::Ask(ask));
         state.urgent = true;
@@ -245,6 +252,17 @@ impl Queue {
             state.health = Health::Full { what: what.to_owned(), since };
             self.done.notify_all();
         }
+        // Whoever waits for an answer does not wait for room. The place in the queue stays, since
+        // what is on disk is known by how many places are.
+        let mut freed = 0;
+        for op in &mut state.ops {
+            if let Op::Ask(ask) = op {
+                ask.answer(Err(StoreError::Full { what: what.to_owned() }));
+                freed += op.weight();
+                *op = Op::Answered;
+            }
+        }
+        state.bytes -= freed;
         if !state.closed {
             self.work.wait_for(&mut state, patience);
         }

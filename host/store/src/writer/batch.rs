@@ -61,13 +61,13 @@ impl<'a> Batch<'a> {
         Self { connection, blobs, ledger, session, careful, orphans, runs, by_key }
     }
 
-    /// Puts everything into the transaction that is open. `None` stands for what was given up.
-    pub(super) fn apply(&mut self, ops: &'a [Option<Op>]) -> Result<Vec<Answered>, StoreError> {
+    /// Puts everything into the transaction that is open.
+    pub(super) fn apply(&mut self, ops: &'a [Op]) -> Result<Vec<Answered>, StoreError> {
         let mut answers = Vec::new();
         for (place, op) in ops.iter().enumerate() {
             match op {
-                Some(Op::Record(slot, record)) => self.record(slot, record)?,
-                Some(Op::Ask(ask)) => {
+                Op::Record(slot, record) => self.record(slot, record)?,
+                Op::Ask(ask) => {
                     self.flush()?;
                     match &ask.question {
                         // Only once everything before is committed: see `thread`.
@@ -75,7 +75,7 @@ impl<'a> Batch<'a> {
                         question => answers.push((place, self.answer(question)?)),
                     }
                 }
-                None => {}
+                Op::Answered => {}
             }
         }
         self.flush()?;

@@ -69,12 +69,11 @@ impl Writer {
     /// Writes until the queue is closed and empty, or until the store has failed.
     pub(crate) fn run(mut self) {
         let watch = Watch(Arc::clone(&self.queue));
-        while let Some(batch) = self.queue.take(MAX_BATCH, MAX_BATCH_BYTES) {
-            let mut batch: Vec<Option<Op>> = batch.into_iter().map(Some).collect();
+        while let Some(mut batch) = self.queue.take(MAX_BATCH, MAX_BATCH_BYTES) {
             if let Err(error) = self.write(&mut batch) {
                 let error = Arc::new(error);
                 let lost = self.queue.fail(&error);
-                for op in batch.into_iter().flatten().chain(lost) {
+                for op in batch.into_iter().chain(lost) {
                     if let Op::Ask(ask) = op {
                         ask.answer(Err(StoreError::Failed(Arc::clone(&error))));
                     }
@@ -87,7 +86,7 @@ impl Writer {
     }
 
     /// Commits a batch, however long the disk is full. Fails when the store has failed for good.
-    fn write(&mut self, batch: &mut [Option<Op>]) -> Result<(), StoreError> {
+    fn write(&mut self, batch: &mut [Op]) -> Result<(), StoreError> {
         let mut careful = false;
         let mut reopened = false;
         loop {
@@ -108,9 +107,9 @@ impl Writer {
                 Ok(what) => {
                     for op in batch.iter_mut() {
                         // Who asks decides for itself whether to wait for room.
-                        if let Some(Op::Ask(ask)) = op {
+                        if let Op::Ask(ask) = op {
                             ask.answer(Err(StoreError::Full { what: what.clone() }));
-                            *op = None;
+                            *op = Op::Answered;
                         }
                     }
                     let closed =
@@ -135,7 +134,7 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, batch: &[Option<Op>], careful: bool) -> Result<Vec<Answered>, StoreError> {
+    fn commit(&mut self, batch: &[Op], careful: bool) -> Result<Vec<Answered>, StoreError> {
         let connection = &self.connection;
         let fault = |error| fault(connection, error);
         hit("batch-begun");
@@ -168,15 +167,15 @@ impl Writer {
     }
 
     /// Tells everybody, once the batch is on disk.
-    fn answer(&mut self, batch: &mut [Option<Op>], answers: Vec<Answered>) {
+    fn answer(&mut self, batch: &mut [Op], answers: Vec<Answered>) {
         // First the count of what is on disk, so that it holds for whoever gets an answer.
         self.queue.settled();
         for (place, answer) in answers {
-            if let Some(Op::Ask(ask)) = &batch[place] {
+            if let Op::Ask(ask) = &batch[place] {
                 ask.answer(answer);
             }
         }
-        for op in batch.iter().flatten() {
+        for op in batch.iter() {
             if let Op::Ask(ask) = op
                 && let Question::DeleteBlobs { digests } = &ask.question
             {
@@ -220,12 +219,15 @@ impl Writer {
     }
 }
 
-fn has_end(batch: &[Option<Op>]) -> bool {
-    batch.iter().any(|op| matches!(op, Some(Op::Record(_, Record::FlowEnded(_)))))
+fn has_end(batch: &[Op]) -> bool {
+    batch.iter().any(|op| matches!(op, Op::Record(_, Record::FlowEnded(_))))
 }
 
-fn has_creation(batch: &[Option<Op>]) -> bool {
-    let is = |op: &Option<Op>| matches!(op, Some(Op::Ask(ask)) if matches!(ask.question, Question::CreateFlow { .. }));
+fn has_creation(batch: &[Op]) -> bool {
+    let is = |op: &Op| match op {
+        Op::Ask(ask) => matches!(ask.question, Question::CreateFlow { .. }),
+        _ => false,
+    };
     batch.iter().any(is)
 }
 
