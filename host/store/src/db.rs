@@ -1,7 +1,7 @@
 //! Opening database files: settings, versions of the schema, and what errors mean. What is in the
 //! tables is not here.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
@@ -83,9 +83,20 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     let fault = |error| StoreError::sqlite(path, error);
     // Every connection is used by one thread at a time.
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let connection = Connection::open_with_flags(path, flags).map_err(fault)?;
+    let connection = Connection::open_with_flags(resolved(path)?, flags).map_err(fault)?;
     settle(&connection, path)?;
     Ok(connection)
+}
+
+/// The same file by a way without links. SQLite is told to follow none, because the file itself
+/// must not be one; but people keep their directories behind links.
+pub(crate) fn resolved(path: &Path) -> Result<PathBuf, StoreError> {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(path.to_owned());
+    };
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    let dir = dir.canonicalize().map_err(|error| StoreError::io(path, error))?;
+    Ok(dir.join(name))
 }
 
 /// Sets up a connection for reading that was opened in another way, and looks at the version.

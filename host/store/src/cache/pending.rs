@@ -12,8 +12,9 @@ use super::key::KeyDigest;
 use crate::StoreError;
 use crate::ask::Answer;
 
-/// Bytes of results on their way to the disk: 64 MiB. A result beyond that is not kept.
-pub const MAX_PENDING_CACHE_BYTES: u64 = 64 << 20;
+/// Bytes of results on their way to the disk: 32 MiB. A result beyond that is not kept: what flows
+/// have to write down does not wait for the cache.
+pub const MAX_PENDING_CACHE_BYTES: u64 = 32 << 20;
 /// Results on their way to the disk.
 const MAX_PENDING: usize = 65_536;
 /// Bytes that an entry takes beside value and arguments.

@@ -13,7 +13,7 @@ use super::entry::{CacheRecord, CachedValue};
 use super::explain::{Expired, Explanation};
 use super::filter::{CacheFilter, CacheTotals};
 use super::key::{CacheKey, KeyDigest};
-use super::table::{self, Found, Place, Read};
+use super::table::{self, Found, KEPT_BOUNDS, Place, Read};
 use crate::StoreError;
 use crate::blobs::Blobs;
 use crate::db::{HISTORY, MIGRATIONS};
@@ -111,7 +111,7 @@ impl CacheReader {
             },
         };
         let CacheRecord { run, created, .. } = found.record;
-        Ok(Value::from_msgpack(bytes).ok().map(|value| CachedValue { value, run, created }))
+        Ok(Value::check(bytes, &KEPT_BOUNDS).ok().map(|value| CachedValue { value, run, created }))
     }
 
     /// Does something with the database; none where there is none.

@@ -4,13 +4,17 @@
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 use sandmill_core::Timestamp;
-use sandmill_wire::{Digest, RunId, Value};
+use sandmill_wire::{self as wire, Digest, RunId, Value};
 
 use super::entry::{CacheRecord, NewCached};
 use super::explain::{Difference, Nearest, differences, distance};
 use super::filter::{CacheFilter, CacheTotals, Cleared};
 use super::key::{CacheKey, KeyDigest};
 use crate::seal::Seal;
+
+/// What was once taken is given back whatever the limits are today.
+pub(super) const KEPT_BOUNDS: wire::Bounds =
+    wire::Bounds { max_bytes: usize::MAX, max_depth: usize::MAX, max_nodes: usize::MAX };
 
 /// Entries that one step of clearing deletes.
 const CLEARED_AT_A_TIME: i64 = 1_000;
@@ -245,7 +249,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Option<Found>> {
     if row.get::<_, i64>(14)? != seal(&record, kept.as_deref(), result.as_deref(), blob.as_ref()) {
         return Ok(None);
     }
-    let arguments = match kept.map(Value::from_msgpack).transpose() {
+    let arguments = match kept.map(|kept| Value::check(kept, &KEPT_BOUNDS)).transpose() {
         Ok(arguments) => arguments,
         Err(_) => return Ok(None),
     };

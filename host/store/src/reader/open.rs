@@ -52,7 +52,8 @@ fn open_unchanging(path: &Path, migrations: &[&str]) -> Result<Connection, Store
         | OpenFlags::SQLITE_OPEN_URI
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let connection = Connection::open_with_flags(uri(path), flags).map_err(fault)?;
+    let connection =
+        Connection::open_with_flags(uri(&db::resolved(path)?), flags).map_err(fault)?;
     db::prepare_reader(&connection, path, migrations)?;
     Ok(connection)
 }
