@@ -163,9 +163,7 @@ impl HostBuilder {
         let history = store.map(|store| History::new(store, self.cache_bounds));
         let sandboxed: Arc<dyn Invoker> = Arc::new(sandbox.clone());
         let invoker: Arc<dyn Invoker> = match &history {
-            Some(history) => {
-                Arc::new(CachingInvoker::new(sandboxed, Arc::clone(&history.cache)))
-            }
+            Some(history) => Arc::new(CachingInvoker::new(sandboxed, Arc::clone(&history.cache))),
             None => sandboxed,
         };
         let executor: Arc<dyn Executor> = match (self.custom, self.kind) {

@@ -35,8 +35,8 @@ mod zip;
 
 pub use error::HostError;
 pub use flow::{
-    CANCEL_POLL, FLOWS_END_GRACE, FlowError, FlowStart, PlannedFlow, RerunOptions, ResumeOptions,
-    StartedFlow,
+    CANCEL_POLL, CodedFlow, FLOWS_END_GRACE, FlowError, FlowStart, PlannedFlow, RerunOptions,
+    ResumeOptions, StartedFlow,
 };
 pub use host::{ExecutorKind, Host, HostBuilder};
 pub use load::load_component;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use sandmill_flow::Faults;
 use sandmill_store::StoreError;
-use sandmill_wire::RunId;
+use sandmill_wire::{End, RunId};
 
 /// Why a flow cannot be run.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,9 @@ pub enum FlowError {
     /// It has faults: all of them, each with its place.
     #[error(transparent)]
     Faults(#[from] Faults),
+    /// The component cannot be run, or has no such flow.
+    #[error("{}", .0.message)]
+    Refused(End),
     /// The host has no store.
     #[error("this host keeps no history: give it a store, or a data directory")]
     NoStore,

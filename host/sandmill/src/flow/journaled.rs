@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sandmill_flow::{FlowRunFuture, Plan, Rerun, Reuse, StartOptions};
+use sandmill_flow::{FlowRunFuture, Rerun, Reuse, StartOptions};
 use sandmill_store::{Created, Journal, NewFlow, Reader, Store};
 use sandmill_wire::RunId;
 
 use super::error::FlowError;
-use super::start::{FlowStart, PlannedFlow, RerunOptions, ResumeOptions, StartedFlow};
+use super::source::Recipe;
+use super::start::{CodedFlow, FlowStart, PlannedFlow, RerunOptions, ResumeOptions, StartedFlow};
 use crate::Host;
 
 impl Host {
@@ -24,17 +25,29 @@ impl Host {
         flow: &PlannedFlow,
         start: FlowStart,
     ) -> Result<StartedFlow, FlowError> {
-        self.create(flow, start, None)
+        self.create(Recipe::File(flow.clone()), start, None)
+    }
+
+    /// The same for a flow that is code in a component.
+    ///
+    /// # Errors
+    /// As for [`Host::start_flow`], and when the component has no such flow.
+    pub fn start_coded_flow(
+        &self,
+        flow: &CodedFlow,
+        start: FlowStart,
+    ) -> Result<StartedFlow, FlowError> {
+        self.create(Recipe::Code(flow.clone()), start, None)
     }
 
     /// Takes up a flow run that was interrupted, in whatever way: by a signal, by a crash of its
-    /// process, by a host that was closed. Its plan is made again of what the store has of it; runs
-    /// that have ended are not run again, and those that were under way go on with the attempts
-    /// that they have left.
+    /// process, by a host that was closed. It is made again of what the store has of it; runs that
+    /// have ended are not run again, and those that were under way go on with the attempts that
+    /// they have left.
     ///
     /// # Errors
-    /// When the host has no store, there is no such flow run or it has ended, or its plan cannot be
-    /// made again.
+    /// When the host has no store, there is no such flow run or it has ended, or it cannot be made
+    /// again.
     pub fn resume(&self, run: RunId, options: ResumeOptions) -> Result<FlowRunFuture, FlowError> {
         let store = self.history()?;
         let reader = Reader::open(store.dir())?;
@@ -42,11 +55,10 @@ impl Host {
         let journal = store.take_up(run, self.events().clock().now())?;
         let source = reader.source(run)?;
         let limits = options.limits.clone().unwrap_or_else(|| self.options().limits.clone());
-        let flow =
-            PlannedFlow::of_source(run, &source, &reader, self, BTreeMap::new(), limits)?;
+        let flow = Recipe::of_source(run, &source, &reader, self, BTreeMap::new(), limits)?;
         let based_on = reader.flow(run)?.and_then(|flow| flow.based_on);
         let rerun = based_on.map(|of| Rerun { of, reuse: reuse(source.reuse_completed) });
-        Ok(self.run_journaled(store, flow.plan, journal, options, rerun))
+        Ok(self.run_journaled(store, &flow, journal, &options, rerun))
     }
 
     /// Runs a flow again, as a run of its own, of what the store has of it: the same text and
@@ -54,41 +66,45 @@ impl Host {
     /// are used again (see [`RerunOptions`]).
     ///
     /// # Errors
-    /// When the host has no store, there is no such flow run, its plan cannot be made again, or the
-    /// store cannot be written.
+    /// When the host has no store, there is no such flow run, it cannot be made again, or the store
+    /// cannot be written.
     pub fn rerun(&self, run: RunId, options: RerunOptions) -> Result<StartedFlow, FlowError> {
         let RerunOptions { only_failed, fresh, parameters, mut start } = options;
         let store = self.history()?;
         let reader = Reader::open(store.dir())?;
         let source = reader.source(run)?;
         let limits = start.resume.limits.clone().unwrap_or_else(|| self.options().limits.clone());
-        let flow = PlannedFlow::of_source(run, &source, &reader, self, parameters, limits)?;
+        let flow = Recipe::of_source(run, &source, &reader, self, parameters, limits)?;
         if start.overrides.is_empty() {
             start.overrides = source.overrides;
         }
         let labels = reader.flow(run)?.map(|flow| flow.labels).unwrap_or_default();
         start.labels.extend(labels);
         let rerun = (!fresh).then_some(Rerun { of: run, reuse: reuse(only_failed) });
-        self.create(&flow, start, rerun)
+        self.create(flow, start, rerun)
     }
 
     fn create(
         &self,
-        flow: &PlannedFlow,
+        flow: Recipe,
         start: FlowStart,
         rerun: Option<Rerun>,
     ) -> Result<StartedFlow, FlowError> {
         let FlowStart { run, idempotency_key, mut labels, overrides, resume } = start;
         let store = self.history()?;
+        if let Recipe::Code(code) = &flow {
+            // Before there is a run of it: what cannot be called leaves no trace.
+            self.program(code, &resume).check().map_err(FlowError::Refused)?;
+        }
         let run = run.unwrap_or_default();
         let completed = rerun.is_some_and(|rerun| rerun.reuse == Reuse::Completed);
         let source = flow.source(run, store, overrides, completed)?;
-        labels.extend(flow.plan.labels().iter().cloned());
+        labels.extend(flow.labels().iter().cloned());
         labels.sort_unstable();
         labels.dedup();
         let new = NewFlow {
             run,
-            name: Arc::clone(flow.plan.name()),
+            name: Arc::clone(flow.name()),
             source,
             parent: None,
             based_on: rerun.map(|rerun| rerun.of),
@@ -98,8 +114,7 @@ impl Host {
         Ok(match store.create_flow(new, self.events().clock().now())? {
             Created::Exists(run) => StartedFlow::Exists(run),
             Created::New(journal) => {
-                let plan = Arc::clone(&flow.plan);
-                StartedFlow::New(self.run_journaled(store, plan, journal, resume, rerun))
+                StartedFlow::New(self.run_journaled(store, &flow, journal, &resume, rerun))
             }
         })
     }
@@ -107,25 +122,26 @@ impl Host {
     fn run_journaled(
         &self,
         store: &Store,
-        plan: Arc<Plan>,
+        flow: &Recipe,
         journal: Journal,
-        options: ResumeOptions,
+        options: &ResumeOptions,
         rerun: Option<Rerun>,
     ) -> FlowRunFuture {
-        let ResumeOptions { executor, granted, timeout, deadline, limits: _ } = options;
-        let runner = match executor {
-            Some(executor) => self.flow_runner().on(executor),
-            None => self.flow_runner().clone(),
-        };
         let start = StartOptions {
             journal: Some(journal),
             rerun,
-            timeout,
-            deadline,
-            granted,
+            timeout: options.timeout,
+            deadline: options.deadline,
+            granted: options.granted,
             ..StartOptions::default()
         };
-        let future = runner.start_with(plan, start);
+        let future = match flow {
+            Recipe::File(file) => {
+                let runner = self.runner_on(options.executor.as_ref());
+                runner.start_with(Arc::clone(&file.plan), start)
+            }
+            Recipe::Code(code) => self.start_code(code, options, start),
+        };
         self.flows().add(store, &future);
         future
     }

@@ -1,5 +1,6 @@
 //! Flows for embedders: planned, run, written down, taken up again and repeated on a host.
 
+mod coded;
 mod error;
 mod host_flows;
 mod journaled;
@@ -8,6 +9,6 @@ mod start;
 mod watch;
 
 pub use error::FlowError;
-pub use start::{FlowStart, PlannedFlow, RerunOptions, ResumeOptions, StartedFlow};
+pub use start::{CodedFlow, FlowStart, PlannedFlow, RerunOptions, ResumeOptions, StartedFlow};
 pub(crate) use watch::Flows;
 pub use watch::{CANCEL_POLL, FLOWS_END_GRACE};

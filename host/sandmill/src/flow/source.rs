@@ -1,20 +1,43 @@
-//! Flows as a store keeps them: with everything that their plans are made of again.
+//! Flows as a store keeps them: with everything that they are made of again.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use sandmill_core::{Component, Limits};
-use sandmill_flow::{ComponentSpec, FlowFile, Given};
+use sandmill_flow::{ComponentSpec, FlowFile, Given, OWN_COMPONENT};
 use sandmill_store::{FlowSource, Reader, SourceComponent, Store};
-use sandmill_wire::value::ValueError;
-use sandmill_wire::{RunId, Value};
+use sandmill_wire::{Digest, RunId, Value};
 
 use super::error::FlowError;
-use super::start::PlannedFlow;
+use super::start::{CodedFlow, PlannedFlow};
 use crate::Host;
 
-impl PlannedFlow {
+/// A flow of either kind.
+pub(super) enum Recipe {
+    /// A flow file's.
+    File(PlannedFlow),
+    /// One that is code in a component.
+    Code(CodedFlow),
+}
+
+impl Recipe {
+    /// The flow's name.
+    pub(super) fn name(&self) -> &Arc<str> {
+        match self {
+            Self::File(file) => file.plan.name(),
+            Self::Code(code) => &code.flow,
+        }
+    }
+
+    /// Words by which the flow's runs can be found.
+    pub(super) fn labels(&self) -> &[String] {
+        match self {
+            Self::File(file) => file.plan.labels(),
+            Self::Code(_) => &[],
+        }
+    }
+
     /// What the store keeps of it; the bytes of its components go there now.
     pub(super) fn source(
         &self,
@@ -23,23 +46,40 @@ impl PlannedFlow {
         overrides: String,
         reuse_completed: bool,
     ) -> Result<FlowSource, FlowError> {
-        let components = self.plan.components().iter().map(|planned| {
-            let digest = store.put_blob(planned.component.bytes())?;
-            let origin = planned.component.origin().to_owned();
-            Ok(SourceComponent { name: planned.name.clone(), digest, origin })
-        });
-        let parameters = self.plan.parameters();
-        let parameters =
-            Value::map_from(parameters.iter().map(|(name, value)| (name.as_str(), value)))
-                .map_err(|error: ValueError| FlowError::Source { run, why: error.to_string() })?;
-        Ok(FlowSource {
-            text: Some(self.text.clone()),
-            path: absolute(&self.path),
-            flow: None,
-            parameters,
-            components: components.collect::<Result<_, FlowError>>()?,
-            overrides,
-            reuse_completed,
+        let keep = |(name, component): (&str, &Component)| {
+            let digest = store.put_blob(component.bytes())?;
+            let origin = component.origin().to_owned();
+            Ok(SourceComponent { name: name.to_owned(), digest, origin })
+        };
+        Ok(match self {
+            Self::File(PlannedFlow { plan, text, path }) => {
+                let named = plan.components().iter();
+                let components = named.map(|of| keep((&of.name, &of.component)));
+                let parameters = plan.parameters().iter();
+                FlowSource {
+                    text: Some(text.clone()),
+                    path: absolute(path),
+                    flow: None,
+                    parameters: map(run, parameters.map(|(name, value)| (name.as_str(), value)))?,
+                    components: components.collect::<Result<_, FlowError>>()?,
+                    overrides,
+                    reuse_completed,
+                }
+            }
+            Self::Code(CodedFlow { component, flow, arguments, components }) => {
+                let others = components.iter().map(|(name, other)| (name.as_str(), other));
+                let components =
+                    std::iter::once((OWN_COMPONENT, component)).chain(others).map(keep);
+                FlowSource {
+                    text: None,
+                    path: component.origin().to_owned(),
+                    flow: Some(flow.to_string()),
+                    parameters: arguments.clone(),
+                    components: components.collect::<Result<_, FlowError>>()?,
+                    overrides,
+                    reuse_completed,
+                }
+            }
         })
     }
 
@@ -54,28 +94,53 @@ impl PlannedFlow {
         limits: Limits,
     ) -> Result<Self, FlowError> {
         let fault = |why: String| FlowError::Source { run, why };
-        let Some(text) = &source.text else {
-            return Err(fault("it is no flow file's".to_owned()));
-        };
         let entries = source.parameters.entries().map_err(|error| fault(error.to_string()))?;
-        let mut parameters: BTreeMap<String, Value> = entries
-            .filter_map(|(name, value)| Some((name.as_str()?.to_owned(), value)))
-            .collect();
+        let mut parameters: BTreeMap<String, Value> =
+            entries.filter_map(|(name, value)| Some((name.as_str()?.to_owned(), value))).collect();
         parameters.extend(over);
-        let load = |spec: &ComponentSpec| {
-            let name = &spec.name.value;
-            let kept = source.components.iter().find(|component| component.name == *name);
-            let kept = kept.ok_or_else(|| "the store has no component of that name".to_owned())?;
-            let bytes = reader.blob(&kept.digest).map_err(|error| error.to_string())?;
-            let component = Component::new(bytes, kept.origin.as_str());
-            let info = host.inspect(&component).map_err(|error| error.to_string())?;
-            Ok((component, info))
+        let kept = |digest: &Digest, origin: &str| -> Result<Component, String> {
+            let bytes = reader.blob(digest).map_err(|error| error.to_string())?;
+            Ok(Component::new(bytes, origin))
         };
-        let path = Path::new(&source.path);
-        let given = Given::new().parameters(parameters).limits(limits);
-        let plan = FlowFile::read(path, text).check(&load, &given)?;
-        Ok(Self { plan: Arc::clone(&plan), text: text.clone(), path: path.to_owned() })
+        match (&source.text, &source.flow) {
+            (Some(text), _) => {
+                let load = |spec: &ComponentSpec| {
+                    let name = &spec.name.value;
+                    let found = source.components.iter().find(|of| of.name == *name);
+                    let found = found.ok_or("the store has no component of that name")?;
+                    let component = kept(&found.digest, &found.origin)?;
+                    let info = host.inspect(&component).map_err(|error| error.to_string())?;
+                    Ok((component, info))
+                };
+                let path = Path::new(&source.path);
+                let given = Given::new().parameters(parameters).limits(limits);
+                let plan = FlowFile::read(path, text).check(&load, &given)?;
+                Ok(Self::File(PlannedFlow { plan, text: text.clone(), path: path.to_owned() }))
+            }
+            (None, Some(flow)) => {
+                let mut components = BTreeMap::new();
+                for of in &source.components {
+                    let component = kept(&of.digest, &of.origin).map_err(fault)?;
+                    components.insert(of.name.clone(), component);
+                }
+                let own = components.remove(OWN_COMPONENT);
+                let component =
+                    own.ok_or_else(|| fault("the store does not have its component".to_owned()))?;
+                let parameters = parameters.iter().map(|(name, value)| (name.as_str(), value));
+                let (flow, arguments) = (flow.as_str().into(), map(run, parameters)?);
+                Ok(Self::Code(CodedFlow { component, flow, arguments, components }))
+            }
+            (None, None) => Err(fault("the store has neither its text nor its name".to_owned())),
+        }
     }
+}
+
+fn map<'a>(
+    run: RunId,
+    entries: impl Iterator<Item = (&'a str, &'a Value)>,
+) -> Result<Value, FlowError> {
+    let entries: Vec<(&str, &Value)> = entries.collect();
+    Value::map_from(entries).map_err(|error| FlowError::Source { run, why: error.to_string() })
 }
 
 /// Where a file is, whatever the working directory of whoever reads this.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sandmill_core::{Executor, Limits};
+use sandmill_core::{Component, Executor, Limits};
 use sandmill_flow::{FlowRunFuture, Plan};
 use sandmill_wire::{RunId, Value};
 
@@ -18,6 +18,20 @@ pub struct PlannedFlow {
     pub text: String,
     /// Where the file is: relative paths in it start from its folder.
     pub path: PathBuf,
+}
+
+/// A flow that is code in a component, with what it is called with.
+#[derive(Debug, Clone)]
+pub struct CodedFlow {
+    /// The component that holds it.
+    pub component: Component,
+    /// Its name there.
+    pub flow: Arc<str>,
+    /// One MessagePack map by parameter name.
+    pub arguments: Value,
+    /// Other components whose tasks and flows it may call, by its names for them. Its own needs no
+    /// name.
+    pub components: BTreeMap<String, Component>,
 }
 
 /// How a flow that is written down is started.
@@ -49,8 +63,8 @@ pub struct ResumeOptions {
     pub timeout: Option<Duration>,
     /// When it has to have ended, besides.
     pub deadline: Option<Instant>,
-    /// What every call may use unless the flow says otherwise; the host's by default. Only where
-    /// the plan is made again.
+    /// What every call may use unless the flow says otherwise; the host's by default. A flow file
+    /// that is started has them in its plan already.
     pub limits: Option<Limits>,
 }
 
