@@ -24,6 +24,8 @@ pub const MAX_HELD_RESULT_BYTES: u64 = 64 << 20;
 pub const MAX_UNJOURNALED_RESULT_BYTES: u64 = 1 << 30;
 /// Kind of the failure of a flow that has more results in memory than it may.
 pub const RESULTS_TOO_LARGE: &str = "results-too-large";
+/// Bytes of a failed run's message that are told of the runs that did not run because of it.
+const MAX_BLAME_BYTES: usize = 1 << 10;
 /// Kind of the failure of a run whose arguments come from results that cannot be read back.
 const UNREADABLE: &str = "history-unreadable";
 
@@ -51,6 +53,8 @@ pub(super) struct Book {
     /// Commands that have runs to hand out, deepest first.
     ready: BTreeSet<(Reverse<u32>, u32)>,
     tells: VecDeque<Tell>,
+    /// The command that was told of last, so.
+    told: Option<u32>,
     /// Cancels of runs under way.
     pub(super) cancels: VecDeque<(u32, Option<u64>)>,
     /// Commands to look at: whether somebody still wants their runs.
@@ -77,6 +81,7 @@ impl Book {
             due: VecDeque::new(),
             ready: BTreeSet::new(),
             tells: VecDeque::new(),
+            told: None,
             cancels: VecDeque::new(),
             unheld: VecDeque::new(),
             held_bytes: 0,
@@ -157,6 +162,10 @@ impl Book {
 
     /// What is next to be told to the runner.
     pub(super) fn next_act(&mut self) -> Option<Act> {
+        // What was told last is done with; its spec was there for whoever was told.
+        if let Some(told) = self.told.take() {
+            self.forget(told);
+        }
         loop {
             self.look_after_unheld();
             self.open_due();
@@ -164,6 +173,7 @@ impl Book {
                 if let Some(of) = self.commands.get_mut(&command) {
                     of.untold = of.untold.saturating_sub(1);
                 }
+                self.told = Some(command);
                 return Some(match what {
                     Told::Sized(total) => Act::Sized { stage: command, total },
                     Told::End(index, cause) => Act::End { stage: command, index, cause },
@@ -224,9 +234,19 @@ impl Book {
     pub(super) fn end_uncalled(&mut self, number: u32, position: u64, cause: Cause) {
         let Some(command) = self.commands.get(&number) else { return };
         let key = FutureKey { command: number, index: command.index(position) };
+        self.blame(number, position, &cause);
         let recorded = self.taken_up().and_then(|history| history.ended(key).ok().flatten());
         let outcome = recorded.map_or_else(|| cause.outcome(), |(_, outcome)| outcome);
         self.end(key, outcome, None);
+    }
+
+    /// Remembers why a run does not run, for those that take its result.
+    fn blame(&mut self, number: u32, position: u64, cause: &Cause) {
+        if let Cause::Upstream(blame) = cause
+            && let Some(command) = self.commands.get_mut(&number)
+        {
+            command.blames.insert(position, Arc::clone(blame));
+        }
     }
 
     fn taken_up(&self) -> Option<&Arc<dyn FlowHistory>> {
@@ -266,7 +286,16 @@ impl Book {
                 "`{name}`, whose result it takes, was skipped"
             )));
         }
-        let state = State::from_outcome(outcome, self.clock.now());
+        // Who is to blame is where it began, however long the way from there.
+        let command = self.commands.get(&key.command);
+        if let Some(blame) = command.and_then(|of| of.blames.get(&key.index.unwrap_or(0))) {
+            return Cause::Upstream(Arc::clone(blame));
+        }
+        let mut state = State::from_outcome(outcome, self.clock.now());
+        state.message = state.message.map(|message| {
+            let end = message.floor_char_boundary(MAX_BLAME_BYTES);
+            Arc::from(&message[..end])
+        });
         let run = run_id(self.flow, key.command, key.index);
         Cause::Upstream(Arc::new(Blame::new(name, Some(run), &state)))
     }
@@ -348,14 +377,9 @@ impl Book {
 
     fn opened(&mut self, number: u32, opened: Opened) {
         let total = opened.total;
+        self.sized(number, total);
         let Some(command) = self.commands.get_mut(&number) else { return };
-        command.total = Some(total);
         command.opened = Some(Box::new(opened));
-        let waiters = std::mem::take(&mut command.on_size);
-        if command.spec.mapped {
-            self.tell(number, Told::Sized(total));
-        }
-        self.count_in(waiters);
         // Runs of others that have ended already are there for its own.
         let Some(command) = self.commands.get(&number) else { return };
         if command.is_piped() {
@@ -371,6 +395,19 @@ impl Book {
             self.finished(number);
         }
         self.make_ready(number);
+    }
+
+    /// Takes notice of how many runs a command has: when it is opened, or before that, because the
+    /// flow was told so before it was taken up again.
+    pub(super) fn sized(&mut self, number: u32, total: u64) {
+        let Some(command) = self.commands.get_mut(&number) else { return };
+        if command.total.is_some() || command.failed.is_some() {
+            return;
+        }
+        command.total = Some(total);
+        let waiters = std::mem::take(&mut command.on_size);
+        self.tell(number, Told::Sized(total));
+        self.count_in(waiters);
     }
 
     /// Whether what a piped run takes has ended.
@@ -413,6 +450,7 @@ impl Book {
         if command.failed.is_some() {
             return;
         }
+        self.blame(number, 0, &cause);
         let key = FutureKey { command: number, index: None };
         let recorded = self.taken_up().and_then(|history| history.ended(key).ok().flatten());
         let outcome = recorded.map_or_else(|| cause.clone().outcome(), |(_, outcome)| outcome);
@@ -459,11 +497,13 @@ impl Book {
 
     /// Everything of a command has ended.
     fn finished(&mut self, number: u32) {
-        self.open_commands = self.open_commands.saturating_sub(1);
-        if let Some(command) = self.commands.get_mut(&number) {
-            let waiters = std::mem::take(&mut command.on_all);
-            self.count_in(waiters);
+        let Some(command) = self.commands.get_mut(&number) else { return };
+        if std::mem::replace(&mut command.was_finished, true) {
+            return;
         }
+        let waiters = std::mem::take(&mut command.on_all);
+        self.open_commands = self.open_commands.saturating_sub(1);
+        self.count_in(waiters);
     }
 
     /// Nothing of a command is handed out any more: what it was given is let go of.
@@ -560,6 +600,7 @@ impl Book {
     pub(super) fn drop_kept(&mut self, number: u32, position: u64) {
         if let Some(command) = self.commands.get_mut(&number) {
             command.odd_states.remove(&position);
+            command.blames.remove(&position);
             if let Some(kept) = command.kept.remove(&position) {
                 self.held_bytes = self.held_bytes.saturating_sub(kept.bytes());
             }
@@ -661,3 +702,7 @@ impl Book {
         self.tells.is_empty() && self.commands.values().all(|command| !command.has_left())
     }
 }
+
+#[cfg(test)]
+#[path = "book_tests.rs"]
+mod tests;

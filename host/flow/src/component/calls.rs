@@ -217,8 +217,9 @@ impl FlowCalls for ComponentCalls {
         let recorded = self.recorded()?;
         match &recorded {
             Some(FlowStep::Length(number, known)) if *number == command => {
-                if let Some(length) = known {
-                    return Ok(Ok(*length));
+                if let Some(length) = *known {
+                    self.on_book(|book| book.sized(command, length));
+                    return Ok(Ok(length));
                 }
             }
             Some(other) => return self.changed(other, &asked.to_string()),

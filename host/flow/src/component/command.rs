@@ -8,7 +8,7 @@ use sandmill_core::{State, TaskFuture};
 use sandmill_wire::{End, EndKind, Outcome, Value};
 
 use super::inputs::{Given, Opened, Source};
-use crate::schedule::Marks;
+use crate::schedule::{Blame, Marks};
 use crate::script::StageSpec;
 
 /// Why a run that was never called has ended, when the flow had it so.
@@ -101,6 +101,8 @@ pub(super) struct Command {
     pub(super) kept: BTreeMap<u64, Kept>,
     /// Final states that do not follow from the outcome, such as `Cached`.
     pub(super) odd_states: BTreeMap<u64, State>,
+    /// Who is to blame for runs that were not called.
+    pub(super) blames: BTreeMap<u64, Arc<Blame>>,
 
     /// Handles on all of it.
     pub(super) holds: u32,
@@ -121,6 +123,8 @@ pub(super) struct Command {
     pub(super) on_all: Vec<u32>,
     /// Commands to tell when it is known how many runs there are.
     pub(super) on_size: Vec<u32>,
+    /// Whether everything of it has ended, and others know.
+    pub(super) was_finished: bool,
     /// Acts on it that were not told yet.
     pub(super) untold: u32,
 }
@@ -154,6 +158,7 @@ impl Command {
             unsuccessful: Marks::default(),
             kept: BTreeMap::new(),
             odd_states: BTreeMap::new(),
+            blames: BTreeMap::new(),
             needs: 0,
             needs_on: HashMap::new(),
             pipes: Vec::new(),
@@ -161,6 +166,7 @@ impl Command {
             on_run: HashMap::new(),
             on_all: Vec::new(),
             on_size: Vec::new(),
+            was_finished: false,
             untold: 0,
         }
     }

@@ -90,7 +90,8 @@ impl Book {
                     (vec![position], flies.then_some(position).into_iter().collect())
                 }
                 None => {
-                    let kept = command.kept.keys().chain(command.odd_states.keys());
+                    let odd = command.odd_states.keys().chain(command.blames.keys());
+                    let kept = command.kept.keys().chain(odd);
                     (kept.copied().collect(), command.flying.keys().copied().collect())
                 }
             };
