@@ -86,8 +86,14 @@ impl Fixture {
         self.scripted.made.load(Ordering::SeqCst)
     }
 
+    /// Waits until what was kept is on disk, and known nowhere else.
+    fn settle(&self) {
+        let nothing = CacheFilter { task: Some("of nobody".to_owned()), ..CacheFilter::default() };
+        assert_eq!(self.cache.clear(&nothing).unwrap().entries, 0);
+    }
+
     fn raw(&self) -> Connection {
-        self.store.sync().unwrap();
+        self.settle();
         let raw = Connection::open(self.dir.path().join("history.db")).unwrap();
         raw.busy_timeout(LONG).unwrap();
         raw
@@ -474,14 +480,14 @@ fn entries_that_are_damaged_are_as_good_as_none_and_go() {
     }
     let it = Fixture::new(echo);
     it.invoke(&pure(&large));
-    it.store.sync().unwrap();
+    it.settle();
     let blob = blobs(&it.dir.path().join("blobs")).pop().unwrap();
     let mut bytes = std::fs::read(&blob).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&blob, bytes).unwrap();
     assert_eq!(it.invoke(&pure(&large)).1, echo_of(&large));
-    it.store.sync().unwrap();
+    it.settle();
     assert!(it.invoke(&pure(&large)).1.cached_from.is_some(), "it is whole again");
     assert_eq!(it.made(), 2);
 }

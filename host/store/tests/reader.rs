@@ -160,14 +160,12 @@ fn without_permission_to_write_it_is_read_where_that_can_be() {
     if let Some(dir) = std::env::var_os(READ_ONLY) {
         let dir = Path::new(&dir);
         assert!(fs::write(dir.join("new"), "").is_err(), "it can be written to");
-        match Reader::open(dir) {
-            Ok(reader) => assert_eq!(reader.flows(&FlowFilter::default()).unwrap().len(), 1),
+        let opened = Reader::open(dir);
+        if dir.join("history.db-wal").exists() {
             // Some of it is in the write-ahead log, and nobody can tell how much.
-            Err(error) => {
-                assert!(matches!(error, StoreError::Unwritable { .. }), "{error:?}");
-                assert!(dir.join("history.db-wal").exists(), "{error}");
-                std::process::exit(3);
-            }
+            assert!(matches!(opened, Err(StoreError::Unwritable { .. })), "{opened:?}");
+        } else {
+            assert_eq!(opened.unwrap().flows(&FlowFilter::default()).unwrap().len(), 1);
         }
         return;
     }
@@ -191,7 +189,7 @@ fn without_permission_to_write_it_is_read_where_that_can_be() {
         fs::set_permissions(path, mode).unwrap();
     };
     permit(root.path(), 0o755);
-    for (dir, code) in [(&dir, 0), (&left, 3)] {
+    for dir in [&dir, &left] {
         for entry in fs::read_dir(dir).unwrap() {
             let entry = entry.unwrap();
             let is_dir = entry.metadata().unwrap().is_dir();
@@ -206,7 +204,8 @@ fn without_permission_to_write_it_is_read_where_that_can_be() {
         }
         let output = child.current_dir(root.path()).output().unwrap();
         permit(dir, 0o755);
-        assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stdout));
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
     }
 }
 
