@@ -50,6 +50,23 @@ impl Script for PlanScript {
         }
     }
 
+    fn poll_cancel(&mut self, _: &mut Context<'_>) -> Poll<Act> {
+        match self.schedule.next_cancel() {
+            Some(Step::Cancel { node, index }) => {
+                Poll::Ready(Act::Cancel { stage: stage_of(node), index })
+            }
+            _ => Poll::Pending,
+        }
+    }
+
+    fn recalls(&self, stage: StageId) -> bool {
+        self.schedule.recalls(stage as NodeId)
+    }
+
+    fn recall(&mut self, stage: StageId, index: Option<u64>) {
+        self.schedule.recall(stage as NodeId, index);
+    }
+
     fn stage(&self, stage: StageId) -> StageSpec {
         let node = &self.schedule.plan().nodes()[stage as usize];
         StageSpec {

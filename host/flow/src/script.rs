@@ -123,6 +123,16 @@ pub trait Script: Send {
         Poll::Pending
     }
 
+    /// Whether a flow that is taken up has to say which runs of a stage its journal has
+    /// ([`Script::recall`]): where what is started depends on the order in which calls end.
+    fn recalls(&self, _stage: StageId) -> bool {
+        false
+    }
+
+    /// Says, before the first act, that the journal has this run: that it was called, or ended
+    /// without being called for any reason but [`Cause::NotRun`]. By the index of its act.
+    fn recall(&mut self, _stage: StageId, _index: Option<u64>) {}
+
     /// What a stage's runs have in common. Asked once for each stage, before its first act.
     fn stage(&self, stage: StageId) -> StageSpec;
 

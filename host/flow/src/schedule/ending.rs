@@ -13,7 +13,6 @@ use super::schedule::Schedule;
 use super::stage::{Phase, Ready};
 use super::step::{Cause, Step};
 use crate::plan::NodeId;
-use crate::policy::Trigger;
 
 /// How a run ended, with or without having been called.
 #[derive(Clone)]
@@ -53,6 +52,7 @@ impl Schedule {
     ) {
         let piped = Arc::clone(&self.piped[id]);
         let wanted = piped.iter().any(|other| self.stages[*other].wants(index));
+        let again = u64::from(self.stages[id].started.has(index));
         let stage = &mut self.stages[id];
         let kept = wanted || stage.readers > 0;
         stage.failures += u64::from(own);
@@ -79,7 +79,7 @@ impl Schedule {
                 if wanted || (kept && stage.told) {
                     stage.blames.insert(index, Arc::clone(&blame));
                 }
-                stage.blame.get_or_insert_with(|| Arc::clone(&blame));
+                stage.to_blame(index, &blame);
                 Some(blame)
             }
         };
@@ -96,6 +96,8 @@ impl Schedule {
         if let Some(blame) = failed {
             self.failed(id, &blame, own);
         }
+        // What it may have stopped does not start because of this.
+        self.recalled(id, again.min(self.stages[id].started_left));
     }
 
     /// Puts a run into the queue of a task, if what it maps over has ended and it waits for that.
@@ -125,13 +127,13 @@ impl Schedule {
         if self.stages[id].closed || !many && !policy.fail_fast {
             return;
         }
-        let (total, left) = (open.total, open.left - open.running.len() as u64);
         let running = !open.running.is_empty();
-        let reason = match allowed.filter(|_| many && !policy.fail_fast) {
-            Some(allowed) => format!("{failures} runs failed, and at most {allowed} may"),
-            None => format!("the task stops at its first failure, {blame}"),
+        // The words are the same in whatever order runs end, as they may be told to other tasks,
+        // which have to be called in the same way when the flow is taken up.
+        let why = match allowed.filter(|_| !policy.fail_fast) {
+            Some(allowed) => format!("more than {allowed} of {} runs failed", open.total),
+            None => "another run of the task failed, and it has fail_fast".to_owned(),
         };
-        let why = format!("{left} of {total} runs were not started, because {reason}");
         self.stages[id].closed = true;
         self.cut(id, None, &Cause::NotRun(why.into()));
         if policy.fail_fast && running {
@@ -141,18 +143,26 @@ impl Schedule {
 
     /// Stops the whole flow, because of this run.
     fn halt(&mut self, blame: &Blame) {
-        if std::mem::replace(&mut self.halted, true) {
-            return;
+        if self.halted.is_none() {
+            self.halted = Some(format!("the flow stops at its first failure, {blame}").into());
+            self.stop_the_rest();
         }
-        let why: Arc<str> = format!("the flow stops at its first failure, {blame}").into();
+    }
+
+    /// Ends and cancels everything, if the flow is to stop; but for what was told of before the
+    /// flow was taken up.
+    pub(super) fn stop_the_rest(&mut self) {
+        let Some(why) = self.halted.clone() else { return };
         for id in 0..self.stages.len() {
             let cause = Cause::NotRun(Arc::clone(&why));
             match &self.stages[id].phase {
-                Phase::Finished => {}
-                Phase::Waiting | Phase::Due => {
+                Phase::Waiting | Phase::Due
+                    if self.stages[id].started.is_empty() && !self.stages[id].told_whole =>
+                {
                     self.end_unopened(id, &cause);
                     self.pending.push_back(Step::End { node: id, index: None, cause });
                 }
+                Phase::Waiting | Phase::Due | Phase::Finished => {}
                 Phase::Open(open) => {
                     if !open.running.is_empty() {
                         self.pending.push_back(Step::Cancel { node: id, index: None });
@@ -165,35 +175,42 @@ impl Schedule {
 
     /// Ends runs of an open task that were not handed out, all at once: all of them, or those at
     /// certain positions. One step tells of them.
-    fn cut(&mut self, id: NodeId, among: Option<&Marks>, cause: &Cause) {
+    pub(super) fn cut(&mut self, id: NodeId, among: Option<&Marks>, cause: &Cause) {
         let over = self.over(id, None, cause);
         let stage = &mut self.stages[id];
         let Phase::Open(open) = &mut stage.phase else { return };
-        let gone = open.handed.missing(open.total, among);
+        let mut gone = open.handed.missing(open.total, among);
+        gone.remove(&stage.started);
         let count = gone.len();
         if count == 0 {
             return;
         }
+        let total = open.total;
         open.handed.add(&gone);
         open.left -= count;
-        if among.is_none()
-            && let Ready::Some(queue) = &mut open.ready
-        {
-            queue.clear();
+        if let Ready::Some(queue) = &mut open.ready {
+            queue.retain(|index| !gone.has(*index));
+            open.deferred.retain(|index| !gone.has(*index));
         }
         match &over {
             Over::Failed(blame) => {
                 stage.tally.failed += count;
                 stage.cut.failed.add(&gone);
                 stage.cut.blame.get_or_insert_with(|| Arc::clone(blame));
-                stage.blame.get_or_insert_with(|| Arc::clone(blame));
+                stage.to_blame(u64::MAX, blame);
             }
             Over::Value(_) | Over::Skipped => {
                 stage.tally.skipped += count;
                 stage.cut.skipped.add(&gone);
             }
         }
-        self.pending.push_back(Step::End { node: id, index: None, cause: cause.clone() });
+        let cause = match cause {
+            Cause::NotRun(why) => {
+                Cause::NotRun(format!("{count} of {total} runs were not started: {why}").into())
+            }
+            other => other.clone(),
+        };
+        self.pending.push_back(Step::End { node: id, index: None, cause });
         let plan = Arc::clone(&self.plan);
         plan.nodes[id].pipes.iter().for_each(|pipe| self.forget_unread(*pipe));
         let piped = Arc::clone(&self.piped[id]);
@@ -222,7 +239,7 @@ impl Schedule {
     /// Ends the runs of an open task whose counterparts were cut, where it is plain what becomes of
     /// them whatever else they wait for.
     fn follow(&mut self, id: NodeId, pipe: NodeId, gone: &Marks, over: &Over) {
-        if self.halted {
+        if self.halted.is_some() {
             return;
         }
         let link = self.links[id][&pipe];
@@ -234,11 +251,8 @@ impl Schedule {
                     format!("runs of `{name}` were not started, and are left out").into(),
                 )
             }
-            Over::Failed(blame)
-                if self.plan.nodes[id].trigger == Trigger::AllSuccessful && !link.accounts() =>
-            {
-                Cause::Upstream(Arc::clone(blame))
-            }
+            // Whatever the trigger makes of it, what it takes is not there.
+            Over::Failed(blame) if !link.accounts() => Cause::Upstream(Arc::clone(blame)),
             _ => return,
         };
         self.cut(id, Some(gone), &cause);
@@ -263,7 +277,7 @@ impl Schedule {
         let failed = match over {
             Over::Failed(blame) => {
                 stage.tally.failed += 1;
-                stage.blame = Some(Arc::clone(&blame));
+                stage.to_blame(0, &blame);
                 Some(blame)
             }
             Over::Value(_) | Over::Skipped => {
@@ -288,6 +302,8 @@ impl Schedule {
         self.stages[id].phase = Phase::Finished;
         self.unfinished -= 1;
         self.rest(id);
+        // Those that never came were of another flow.
+        self.recalled(id, self.stages[id].started_left);
         for other in self.gated[id].clone().iter() {
             self.stages[*other].waiting -= 1;
             self.due(*other);

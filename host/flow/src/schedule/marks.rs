@@ -46,6 +46,11 @@ impl Marks {
         Self((0..words).map(word).collect())
     }
 
+    /// Takes all of the others out.
+    pub(crate) fn remove(&mut self, others: &Self) {
+        self.0.iter_mut().zip(&others.0).for_each(|(bits, others)| *bits &= !others);
+    }
+
     /// Every position in the set, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u64> {
         (0..self.0.len() as u64 * 64).filter(|index| self.has(*index))

@@ -8,6 +8,7 @@ mod inputs;
 mod links;
 mod marks;
 mod piece;
+mod recall;
 #[expect(clippy::module_inception, reason = "the schedule is the one noun of the file")]
 mod schedule;
 mod stage;

@@ -34,8 +34,12 @@ pub struct Schedule {
     /// Steps that follow from the end of a run: at most a few for each task.
     pub(super) pending: VecDeque<Step>,
     pub(super) unfinished: usize,
-    /// Nothing is handed out any more, because a run failed that nobody accounts for.
-    pub(super) halted: bool,
+    /// Nothing is handed out any more, because a run failed that nobody accounts for: why.
+    pub(super) halted: Option<Arc<str>>,
+    /// How many runs were told of before the flow was taken up and have not ended again.
+    pub(super) recalled: u64,
+    /// How many runs were handed out and have not ended.
+    pub(super) under_way: u64,
     stopped: bool,
 }
 
@@ -69,7 +73,9 @@ impl Schedule {
             ready: BTreeSet::new(),
             pending: VecDeque::new(),
             unfinished: count,
-            halted: false,
+            halted: None,
+            recalled: 0,
+            under_way: 0,
             stopped: false,
             plan,
         };
@@ -102,10 +108,17 @@ impl Schedule {
             if let Some(step) = self.pending.pop_front() {
                 return Some(step);
             }
-            let (_, id) = *self.ready.first()?;
-            let step = match &mut self.stages[id].phase {
+            let Some((_, id)) = self.ready.first().copied() else {
+                if self.wait_no_longer() {
+                    continue;
+                }
+                return None;
+            };
+            let held_back = self.is_held_back(id);
+            let stage = &mut self.stages[id];
+            let step = match &mut stage.phase {
                 Phase::Due => self.open(id),
-                Phase::Open(open) => match open.take() {
+                Phase::Open(open) => match open.take(held_back.then_some(&stage.started)) {
                     Some(index) => Some(self.hand_out(id, index)),
                     None => {
                         self.rest(id);
@@ -139,6 +152,7 @@ impl Schedule {
             Ended::Skipped => Over::Skipped,
             Ended::Failed(blame) => Over::Failed(Arc::new(blame)),
         };
+        self.under_way -= 1;
         let own = matches!(over, Over::Failed(_));
         self.end(node, index, Some(run), over, own);
         true
@@ -149,7 +163,8 @@ impl Schedule {
         let plan = Arc::clone(&self.plan);
         let node = &plan.nodes[id];
         // Where all that is mapped over has ended, the runs can go in order, one by one.
-        let in_order = node.pipes.iter().all(|pipe| self.stages[*pipe].is_finished());
+        let in_order = !self.is_held_back(id)
+            && node.pipes.iter().all(|pipe| self.stages[*pipe].is_finished());
         let opening = match self.verdict(id) {
             Some(cause) => Err(cause),
             None => Inputs::open(&plan, node, &self.stages, in_order).map_err(Cause::from),
@@ -164,20 +179,29 @@ impl Schedule {
         let ready = if in_order {
             Ready::From(0)
         } else {
-            let all = self.stages[node.pipes[0]].ended.iter().take_while(|index| *index < total);
             let ended = |index: &u64| self.piece_ended(&node.pipes, *index);
-            Ready::Some(all.filter(ended).collect::<VecDeque<u64>>())
+            Ready::Some((0..total).filter(ended).collect::<VecDeque<u64>>())
         };
-        let (handed, running) = (Marks::default(), BTreeSet::new());
+        let (handed, running, deferred) = (Marks::default(), BTreeSet::new(), VecDeque::new());
         self.stages[id].total = Some(total);
-        self.stages[id].phase =
-            Phase::Open(Box::new(Open { total, inputs, ready, handed, running, left: total }));
+        self.stages[id].phase = Phase::Open(Box::new(Open {
+            total,
+            inputs,
+            ready,
+            handed,
+            running,
+            left: total,
+            deferred,
+        }));
         self.sized(id);
         if total == 0 {
             self.finish(id);
         }
         for pipe in &node.pipes {
             self.follow_cuts(id, *pipe);
+        }
+        if let Some(why) = self.halted.clone() {
+            self.cut(id, None, &Cause::NotRun(why));
         }
         self.read(id);
         node.mapped.then_some(Step::Mapped { node: id, total })
@@ -203,7 +227,10 @@ impl Schedule {
         self.stages[id].phase = Phase::Open(open);
         node.pipes.iter().for_each(|pipe| self.release(*pipe, index));
         match arguments {
-            Ok(arguments) => Step::Run { node: id, index: shown, arguments },
+            Ok(arguments) => {
+                self.under_way += 1;
+                Step::Run { node: id, index: shown, arguments }
+            }
             Err(cause) => {
                 let over = self.over(id, shown, &cause);
                 self.end(id, index, None, over, matches!(cause, Cause::Inputs(_)));
@@ -231,6 +258,12 @@ impl Schedule {
 
     pub(super) fn rest(&mut self, id: NodeId) {
         self.ready.remove(&(Reverse(self.plan.nodes[id].depth), id));
+    }
+
+    /// The next step, if it is to cancel something: that needs no room for a call.
+    pub fn next_cancel(&mut self) -> Option<Step> {
+        let at = self.pending.iter().position(|step| matches!(step, Step::Cancel { .. }))?;
+        if self.stopped { None } else { self.pending.remove(at) }
     }
 
     /// How many results are held for runs to come, over all tasks.

@@ -35,14 +35,21 @@ pub(super) struct Stage {
     pub(super) ended: Marks,
     /// Runs that were never handed out.
     pub(super) cut: Cut,
+    /// Runs that were told of before the flow was taken up, and how many of them have not ended
+    /// again.
+    pub(super) started: Marks,
+    pub(super) started_left: u64,
+    /// Whether runs of a map were told of all at once before the flow was taken up.
+    pub(super) told_whole: bool,
     /// How its runs ended. One that ended before it had any counts as one run.
     pub(super) tally: Tally,
     /// How many runs failed, and not because of others.
     pub(super) failures: u64,
     /// Whether it hands out nothing any more, because too many of its runs failed.
     pub(super) closed: bool,
-    /// The first run that did not complete.
+    /// The first run that did not complete, by position: the same in whatever order they end.
     pub(super) blame: Option<Arc<Blame>>,
+    blame_at: u64,
     /// How many runs there are; known once it is open.
     pub(super) total: Option<u64>,
 }
@@ -82,6 +89,8 @@ pub(super) struct Open {
     /// Runs that are handed out and have not ended.
     pub(super) running: BTreeSet<u64>,
     pub(super) left: u64,
+    /// Runs that could be handed out and have to wait for those that were before.
+    pub(super) deferred: VecDeque<u64>,
 }
 
 /// Which runs can be handed out.
@@ -93,8 +102,8 @@ pub(super) enum Ready {
 }
 
 impl Open {
-    /// Takes the next run that can be handed out.
-    pub(super) fn take(&mut self) -> Option<u64> {
+    /// Takes the next run that can be handed out; of `only` these, if there are some.
+    pub(super) fn take(&mut self, only: Option<&Marks>) -> Option<u64> {
         loop {
             let index = match &mut self.ready {
                 Ready::From(next) if *next < self.total => {
@@ -104,7 +113,9 @@ impl Open {
                 Ready::From(_) => return None,
                 Ready::Some(queue) => queue.pop_front()?,
             };
-            if !self.handed.has(index) {
+            if only.is_some_and(|only| !only.has(index)) {
+                self.deferred.push_back(index);
+            } else if !self.handed.has(index) {
                 self.handed.set(index);
                 return Some(index);
             }
@@ -120,6 +131,13 @@ impl Stage {
     /// Whether it ended before it was known how many runs it would have.
     pub(super) const fn is_unsized(&self) -> bool {
         self.is_finished() && self.total.is_none()
+    }
+
+    /// Takes notice of a run that did not complete.
+    pub(super) fn to_blame(&mut self, index: u64, blame: &Arc<Blame>) {
+        if self.blame.is_none() || index < self.blame_at {
+            (self.blame, self.blame_at) = (Some(Arc::clone(blame)), index);
+        }
     }
 
     /// Whether it will yet take what is at this position of a task that it maps over.
