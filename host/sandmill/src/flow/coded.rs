@@ -6,7 +6,7 @@ use sandmill_core::{CallOptions, Executor, FlowInvoker};
 use sandmill_flow::{
     ComponentFlow, ComponentSubFlows, FlowRunFuture, FlowRunner, StartOptions, SubFlowJournals,
 };
-use sandmill_wire::RunId;
+use sandmill_store::Journal;
 
 use super::error::FlowError;
 use super::start::{CodedFlow, ResumeOptions};
@@ -60,7 +60,7 @@ impl Host {
         let (invoker, components) = (self.flow_invoker(), flow.components.clone());
         let runner = ComponentSubFlows::new(runner, invoker, components, journals).runner();
         let journal = start.journal.as_ref();
-        let run = journal.map(|journal| journal.flow()).or(start.id).unwrap_or_else(RunId::new);
+        let run = journal.map(Journal::flow).or(start.id).unwrap_or_default();
         let program = self.program(flow, options).program(run, journal, self.events());
         runner.start_program(program, StartOptions { id: Some(run), ..start })
     }
