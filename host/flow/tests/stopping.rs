@@ -1,0 +1,297 @@
+//! Flows that run out of time, and scripts that are woken from elsewhere, cancel what they called,
+//! and call flows.
+
+mod support;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use sandmill_core::future::Promise;
+use sandmill_core::{CallOptions, Report, StateType, Usage};
+use sandmill_flow::{
+    Act, Ended, FlowProgram, FlowRunFuture, FlowRunner, Script, StageId, StageSpec, StageTarget,
+    StartOptions, SubFlowCall, SubFlows,
+};
+use sandmill_wire::{End, EndKind, Outcome, RunId, Value};
+use serde_json::json;
+use support::history::History;
+use support::{Bench, ScriptedInvoker, component, plan, value};
+
+/// Long enough for anything that ends at all.
+const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
+
+/// `slow` goes on until it is stopped; everything else gives its arguments back.
+fn tasks() -> Arc<ScriptedInvoker> {
+    ScriptedInvoker::new(|attempt, arguments| {
+        if &*attempt.call.task != "slow" {
+            return value(arguments.clone());
+        }
+        let deadline = attempt.call.options.deadline;
+        while !attempt.cancel.is_cancelled() {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return End::new(EndKind::TimedOut, "the deadline is over").into();
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        End::new(EndKind::Cancelled, "stopped").into()
+    })
+}
+
+#[test]
+fn a_flow_that_is_out_of_time_stops_what_runs_and_starts_nothing() {
+    let tasks_of = "tasks.a = { call = 't.slow', arguments.x = { map = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12] } }
+         tasks.b = { call = 't.merge', after = ['a'], trigger = 'all-finished' }
+         flow.timeout = '300ms'\nflow.result = 'b.result'";
+    for bench in [Bench::inline(tasks()), Bench::pool(tasks(), 2)] {
+        let history = History::new();
+        let started = Instant::now();
+        let future = bench.start_new(&history, plan(tasks_of));
+        let state = future.wait(PATIENCE);
+        assert!(started.elapsed() >= Duration::from_millis(300));
+        assert_eq!((state.kind, &*state.name), (StateType::Failed, "TimedOut"), "{state}");
+        assert!(state.message.as_ref().unwrap().contains("within 300ms"), "{state}");
+        assert!(bench.log.ends().iter().all(|(name, _)| name != "b"), "{:?}", bench.log.ends());
+        // That is its end: there is nothing to take up.
+        let flow = history.reader().flow(future.id()).unwrap().unwrap();
+        assert_eq!(flow.state.name, "TimedOut");
+        let now = bench.events.clock().now();
+        assert!(history.store().take_up(future.id(), now).is_err());
+    }
+}
+
+#[test]
+fn the_time_that_a_start_gives_stands_over_the_flows_own() {
+    let text = "tasks.a.call = 't.slow'\nflow.timeout = '10m'";
+    let bench = Bench::pool(tasks(), 1);
+    let soon = Duration::from_millis(100);
+    let at = Instant::now().checked_add(soon);
+    for (timeout, deadline, words) in
+        [(Some(soon), None, "within 100ms"), (None, at, "what it is part of")]
+    {
+        let options = StartOptions { timeout, deadline, ..StartOptions::default() };
+        let state = bench.runner().start_with(plan(text), options).wait(PATIENCE);
+        assert_eq!(state.name, "TimedOut");
+        assert!(state.message.as_ref().unwrap().contains(words), "{state}");
+    }
+}
+
+/// A script whose acts come from outside, by whoever has the other end.
+#[derive(Clone, Default)]
+struct Outside(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    acts: VecDeque<Option<Act>>,
+    waker: Option<Waker>,
+    done: Vec<(StageId, String)>,
+    stopped: Option<Outcome>,
+}
+
+impl Outside {
+    fn say(&self, act: Option<Act>) {
+        let mut state = self.0.lock();
+        state.acts.push_back(act);
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn run(&self, stage: StageId) {
+        let arguments = Value::map_from([("n", &Value::encode(&stage).unwrap())]).unwrap();
+        self.say(Some(Act::Run { stage, index: None, arguments }));
+    }
+
+    fn done(&self, count: usize) -> Vec<(StageId, String)> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while self.0.lock().done.len() < count {
+            assert!(Instant::now() < deadline, "{:?}", self.0.lock().done);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.0.lock().done.clone()
+    }
+
+    fn start(&self, runner: &FlowRunner) -> FlowRunFuture {
+        let program = FlowProgram {
+            name: "outside".into(),
+            script: Box::new(self.clone()),
+            timeout: None,
+            on_start: None,
+            on_exit: None,
+        };
+        runner.start_program(program, StartOptions::default())
+    }
+}
+
+/// The first stage of this kind; those below are tasks that end, up to here tasks that do not.
+const FLOWS: StageId = 200;
+const SLOW: StageId = 100;
+
+impl Script for Outside {
+    fn poll_act(&mut self, context: &mut Context<'_>) -> Poll<Option<Act>> {
+        let mut state = self.0.lock();
+        match state.acts.pop_front() {
+            Some(act) => Poll::Ready(act),
+            None => {
+                state.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn stage(&self, stage: StageId) -> StageSpec {
+        let component = component();
+        let target = match stage {
+            FLOWS.. => StageTarget::Flow { component, flow: "inner".into() },
+            SLOW.. => StageTarget::Task { component, task: "slow".into() },
+            _ => StageTarget::Task { component, task: "merge".into() },
+        };
+        let options = Arc::new(CallOptions::default());
+        StageSpec { name: format!("s{stage}").into(), target, options, mapped: false }
+    }
+
+    fn on_done(&mut self, stage: StageId, _: Option<u64>, _: RunId, ended: Ended) {
+        let what = match ended {
+            Ended::Value(value) => value.to_json_string(),
+            Ended::Skipped => "skipped".to_owned(),
+            Ended::Failed(blame) => blame.state.to_string(),
+        };
+        self.0.lock().done.push((stage, what));
+    }
+
+    fn stop(&mut self, why: &Outcome) {
+        self.0.lock().stopped = Some(why.clone());
+    }
+
+    fn conclusion(&mut self) -> Outcome {
+        let stopped = self.0.lock().stopped.clone();
+        stopped.unwrap_or_else(|| value(json!("over")))
+    }
+
+    fn known_stages(&self) -> Vec<StageId> {
+        Vec::new()
+    }
+}
+
+#[test]
+fn a_script_is_woken_from_elsewhere_and_cancels_what_it_called() {
+    for bench in [Bench::pool(tasks(), 3), Bench::pool(tasks(), 8)] {
+        let outside = Outside::default();
+        let future = outside.start(&bench.runner());
+        for stage in 0..5 {
+            std::thread::sleep(Duration::from_millis(5));
+            outside.run(stage);
+            assert_eq!(outside.done(stage as usize + 1).len(), stage as usize + 1);
+        }
+        outside.run(SLOW);
+        outside.run(SLOW + 1);
+        outside.say(Some(Act::Cancel { stage: SLOW, index: None }));
+        let done = outside.done(6);
+        assert_eq!(done[5], (SLOW, "Cancelled".to_owned()));
+        assert_eq!(done[2], (2, r#"{"n":2}"#.to_owned()));
+        assert!(!future.is_done());
+        outside.say(Some(Act::Cancel { stage: SLOW + 1, index: None }));
+        outside.done(7);
+        outside.say(None);
+        assert_eq!(future.result(PATIENCE).unwrap().to_json_string(), r#""over""#);
+        assert_eq!(future.report().done(), 7);
+    }
+}
+
+#[test]
+fn a_script_that_waits_is_stopped() {
+    let bench = Bench::pool(tasks(), 1);
+    let outside = Outside::default();
+    let future = outside.start(&bench.runner());
+    outside.run(SLOW);
+    while future.report().stages.iter().all(|stage| stage.running == 0) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    future.cancel();
+    assert_eq!(future.wait(PATIENCE).kind, StateType::Cancelled);
+    assert!(outside.0.lock().stopped.is_some());
+}
+
+#[test]
+fn flows_that_call_flows_need_something_that_runs_them() {
+    let bench = Bench::pool(tasks(), 1);
+    let outside = Outside::default();
+    let future = outside.start(&bench.runner());
+    outside.run(FLOWS);
+    assert_eq!(outside.done(1), [(FLOWS, "Refused".to_owned())]);
+    outside.say(None);
+    future.result(PATIENCE).unwrap();
+
+    /// Runs a plan in place of a component's flow.
+    struct Plans(FlowRunner, Mutex<Vec<SubFlowCall>>);
+    impl SubFlows for Plans {
+        fn start(&self, call: SubFlowCall) -> FlowRunFuture {
+            let slow = call.arguments.path("n").unwrap() == Value::encode(&(FLOWS + 1)).unwrap();
+            let task = if slow { "slow" } else { "merge" };
+            let part = sandmill_flow::Part {
+                submitted: call.submitted(),
+                cancel: call.options.cancel.clone().unwrap(),
+            };
+            let options =
+                StartOptions { id: Some(call.run), part: Some(part), ..StartOptions::default() };
+            self.1.lock().push(call);
+            let text = format!("tasks.a.call = 't.{task}'\nflow.result = 'a.result'");
+            self.0.start_with(plan(&text), options)
+        }
+    }
+    for interrupt in [true, false] {
+        let plans = Arc::new(Plans(bench.runner(), Mutex::default()));
+        let outside = Outside::default();
+        let sub_flows: Arc<dyn SubFlows> = plans.clone();
+        let future = outside.start(&bench.runner().with_sub_flows(sub_flows));
+        outside.run(FLOWS);
+        assert_eq!(outside.done(1), [(FLOWS, "{}".to_owned())]);
+        outside.run(FLOWS + 1);
+        while plans.1.lock().len() < 2 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if interrupt {
+            future.interrupt("for later");
+        } else {
+            future.cancel();
+        }
+        let state = future.wait(PATIENCE);
+        assert_eq!(state.kind, StateType::Cancelled);
+        let calls = plans.1.lock();
+        assert!(calls.iter().all(|call| call.options.parent == Some(future.id())));
+        let inner = bench.log.events();
+        let inner = inner.iter().filter(|event| event.run == calls[1].run);
+        let last = inner.filter_map(|event| match &event.kind {
+            sandmill_core::EventKind::State(state) => Some(state.clone()),
+            _ => None,
+        });
+        let last = last.last().unwrap();
+        // What is inside is left for later with what is around it.
+        let message = last.message.clone().unwrap();
+        assert_eq!(message.starts_with("interrupted; for later"), interrupt, "{message}");
+    }
+}
+
+#[test]
+fn a_part_of_a_flow_that_was_cancelled_before_it_began_does_nothing() {
+    let invoker = tasks();
+    let bench = Bench::pool(Arc::clone(&invoker), 1);
+    let outer = sandmill_core::CancelToken::new();
+    outer.cancel();
+    let (promise, around) = Promise::of_flow(RunId::new(), "outer", &bench.events);
+    let submitted = sandmill_core::Submitted {
+        name: "inner".into(),
+        stage: "inner".into(),
+        map_index: None,
+        parent: Some(around.id()),
+        component: None,
+    };
+    let part = Some(sandmill_flow::Part { submitted, cancel: outer });
+    let options = StartOptions { part, ..StartOptions::default() };
+    let future = bench.runner().start_with(plan("tasks.a.call = 't.merge'"), options);
+    assert_eq!(future.wait(PATIENCE).kind, StateType::Cancelled);
+    assert!(invoker.started().is_empty());
+    promise.finish(Report::new(value(json!(null)), Usage::default()));
+}
