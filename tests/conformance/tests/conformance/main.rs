@@ -5,7 +5,9 @@ mod alone;
 mod bytes;
 mod census;
 mod examples;
+mod flows;
 mod futures;
+mod histories;
 mod hostile;
 mod maps;
 mod montecarlo;
@@ -49,6 +51,7 @@ fn all_cases() -> Vec<(&'static str, Vec<Case>)> {
         ("alone", alone::cases()),
         ("bytes", bytes::cases()),
         ("futures", futures::cases()),
+        ("histories", histories::cases()),
         ("maps", maps::cases()),
         ("retries", retries::cases()),
         ("text", text::cases()),
