@@ -40,7 +40,8 @@ fn runner(executor: Arc<dyn Executor>) -> FlowRunner {
 fn start(runner: &FlowRunner, flow: ComponentFlow, journal: Option<Journal>) -> FlowRunFuture {
     let run = journal.as_ref().map_or_else(RunId::new, Journal::flow);
     let program = flow.program(run, journal.as_ref(), runner.events());
-    runner.start_program(program, StartOptions { id: Some(run), journal, ..StartOptions::default() })
+    runner
+        .start_program(program, StartOptions { id: Some(run), journal, ..StartOptions::default() })
 }
 
 fn run(runner: &FlowRunner, guest: &Arc<Guest>) -> Outcome {
@@ -150,7 +151,8 @@ fn what_cannot_be_called_is_refused_with_words() {
         Ok(Outcome::Value(value(&json!(told))))
     });
     let told = number(&run(&runner(pool(&guest)), &guest));
-    let told: Vec<&str> = told.as_array().unwrap().iter().map(|told| told.as_str().unwrap()).collect();
+    let told: Vec<&str> =
+        told.as_array().unwrap().iter().map(|told| told.as_str().unwrap()).collect();
     assert!(told[0].starts_with("Refused: ") && told[0].contains("no task `missing`"), "{told:?}");
     assert!(told[1].starts_with("Refused: ") && told[1].contains("no component `nowhere`"));
     assert!(told[2].starts_with("Refused: ") && told[2].contains("no parameter `m`"), "{told:?}");

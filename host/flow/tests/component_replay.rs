@@ -11,8 +11,8 @@ use std::time::Duration;
 use guest::{Guest, at, each, json_of, known, one, result, target, task, value};
 use parking_lot::{Condvar, Mutex};
 use sandmill_core::{
-    CancelToken, Clock, Events, FlowArgument, FlowElements, FlowNext, FlowReturnWhen,
-    FlowWatched, FutureKey, State,
+    CancelToken, Clock, Events, FlowArgument, FlowElements, FlowNext, FlowReturnWhen, FlowWatched,
+    FutureKey, State,
 };
 use sandmill_flow::{Act, Done, FLOW_CHANGED, FlowHistory, Script, StageTarget};
 use sandmill_wire::{End, EndKind, Outcome, RunId, Value};
@@ -226,7 +226,8 @@ fn everything(told: &Transcript) -> Arc<Guest> {
         told.lock().clear();
         let tell = |json: Json| told.lock().push(json);
         let single = calls.submit(target("double"), vec![known("n", &json!(21))])?;
-        let numbers = calls.map(target("double"), vec![each("n", &json!([1, 2, 3, 4, 5, 6]))], vec![])?;
+        let numbers =
+            calls.map(target("double"), vec![each("n", &json!([1, 2, 3, 4, 5, 6]))], vec![])?;
         let again = vec![("n".to_owned(), FlowElements::Results(numbers))];
         let doubled = calls.map(target("double"), again, vec![])?;
         let all = vec![("numbers".to_owned(), FlowArgument::Results(doubled))];
@@ -291,7 +292,8 @@ fn a_flow_that_is_cut_anywhere_is_told_the_same_and_does_nothing_twice() {
     for length in 0..=tape.len() {
         let cut = tape.cut(length);
         let before = cut.ends();
-        let steps = cut.records.lock().iter().filter(|record| matches!(record, Record::Step(..))).count();
+        let steps =
+            cut.records.lock().iter().filter(|record| matches!(record, Record::Step(..))).count();
         let (again, called) = Runner::new(&guest, run, &cut).run();
         assert_eq!(again, outcome, "cut at {length}");
         for key in called {
@@ -329,10 +331,9 @@ fn a_flow_that_has_changed_fails_and_shows_both() {
     };
     let (outcome, _) = Runner::new(&with(3, "double"), run, &tape).run();
     assert_eq!(outcome.value().map(json_of), Some(json!(0)));
-    for (guest, now) in [
-        (with(4, "double"), "a map of `double`"),
-        (with(3, "list"), "a map of `list`"),
-    ] {
+    for (guest, now) in
+        [(with(4, "double"), "a map of `double`"), (with(3, "list"), "a map of `list`")]
+    {
         let (outcome, called) = Runner::new(&guest, run, &tape.cut(tape.len())).run();
         let Outcome::Failure(failure) = outcome else { panic!("{outcome:?}") };
         assert_eq!(failure.kind, FLOW_CHANGED);
@@ -340,7 +341,10 @@ fn a_flow_that_has_changed_fails_and_shows_both() {
         let message = &failure.message;
         assert!(message.contains("step 2 was a map of `double`"), "{message}");
         assert!(message.contains(&format!("and now is {now}")), "{message}");
-        assert!(message.contains("of 3 elements") || message.contains("3 elements of"), "{message}");
+        assert!(
+            message.contains("of 3 elements") || message.contains("3 elements of"),
+            "{message}"
+        );
         let details = json_of(&failure.details.expect("details"));
         assert_eq!(details["position"], 2);
     }

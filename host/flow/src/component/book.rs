@@ -6,28 +6,15 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use sandmill_core::{Clock, FlowArgument, FlowElements, FlowEnd, FutureKey, State, TaskFuture};
-use sandmill_wire::{Failure, Outcome, RunId, Value};
+use sandmill_core::{Clock, FutureKey, State, TaskFuture};
+use sandmill_wire::{Outcome, RunId, Value};
 
-use super::command::{CANCELLED_UNCALLED, Command, Kept};
+use super::command::{CANCELLED_UNCALLED, Command};
 use super::history::FlowHistory;
-use super::ids::run_id;
-use super::inputs::{self, Given, Opened, Source, Varying};
+use super::inputs::{Given, Source};
 use super::watch::Watch;
-use crate::schedule::{Blame, Cause};
+use crate::schedule::Cause;
 use crate::script::{Act, StageId, StageSpec};
-
-/// Bytes of results that a flow with a journal keeps in memory; what is beyond is read back from
-/// the journal when it is needed: 64 MiB.
-pub const MAX_HELD_RESULT_BYTES: u64 = 64 << 20;
-/// Bytes of results that a flow without a journal may have in memory: 1 GiB. Beyond, it fails.
-pub const MAX_UNJOURNALED_RESULT_BYTES: u64 = 1 << 30;
-/// Kind of the failure of a flow that has more results in memory than it may.
-pub const RESULTS_TOO_LARGE: &str = "results-too-large";
-/// Bytes of a failed run's message that are told of the runs that did not run because of it.
-const MAX_BLAME_BYTES: usize = 1 << 10;
-/// Kind of the failure of a run whose arguments come from results that cannot be read back.
-const UNREADABLE: &str = "history-unreadable";
 
 /// Something to be told of a command, before anything else of it.
 struct Tell {
@@ -35,7 +22,7 @@ struct Tell {
     what: Told,
 }
 
-enum Told {
+pub(super) enum Told {
     Sized(u64),
     End(Option<u64>, Cause),
 }
@@ -49,7 +36,7 @@ pub(super) struct Book {
     next_command: u32,
     pub(super) watches: HashMap<u32, Watch>,
     /// Commands whose sources are all there.
-    due: VecDeque<u32>,
+    pub(super) due: VecDeque<u32>,
     /// Commands that have runs to hand out, deepest first.
     ready: BTreeSet<(Reverse<u32>, u32)>,
     tells: VecDeque<Tell>,
@@ -267,159 +254,6 @@ impl Book {
         arguments
     }
 
-    /// The result of a run that has ended, for the arguments of another.
-    fn value(&self, key: FutureKey) -> Result<Value, Cause> {
-        match self.outcome(key).map_err(|what| Cause::Inputs(Failure::new(UNREADABLE, what)))? {
-            Outcome::Value(value) => Ok(value),
-            outcome => Err(self.cause(key, &outcome)),
-        }
-    }
-
-    /// Why a run that takes this result does not run.
-    fn cause(&self, key: FutureKey, outcome: &Outcome) -> Cause {
-        let name = match self.commands.get(&key.command) {
-            Some(command) => command.name(key.index),
-            None => Arc::from(format!("command {}", key.command)),
-        };
-        if outcome.is_skip() {
-            return Cause::Skipped(Arc::from(format!(
-                "`{name}`, whose result it takes, was skipped"
-            )));
-        }
-        // Who is to blame is where it began, however long the way from there.
-        let command = self.commands.get(&key.command);
-        if let Some(blame) = command.and_then(|of| of.blames.get(&key.index.unwrap_or(0))) {
-            return Cause::Upstream(Arc::clone(blame));
-        }
-        let mut state = State::from_outcome(outcome, self.clock.now());
-        state.message = state.message.map(|message| {
-            let end = message.floor_char_boundary(MAX_BLAME_BYTES);
-            Arc::from(&message[..end])
-        });
-        let run = run_id(self.flow, key.command, key.index);
-        Cause::Upstream(Arc::new(Blame::new(name, Some(run), &state)))
-    }
-
-    /// Opens commands whose sources are there.
-    fn open_due(&mut self) {
-        while let Some(number) = self.due.pop_front() {
-            let Some(command) = self.commands.get_mut(&number) else { continue };
-            if command.cut || command.opened.is_some() || command.failed.is_some() {
-                continue;
-            }
-            let given = std::mem::take(&mut command.given);
-            let opened = self.gather(number, &given);
-            // What was needed at once is let go of; what comes one by one is needed still.
-            self.release_sources(number, true);
-            match opened {
-                Ok(opened) => self.opened(number, opened),
-                Err(cause) => self.fail(number, cause),
-            }
-        }
-    }
-
-    fn gather(&self, number: u32, given: &Given) -> Result<Opened, Cause> {
-        let Some(command) = self.commands.get(&number) else {
-            return Err(Cause::Refused(Arc::from("it is not there")));
-        };
-        let limit = command.spec.options.limits.input;
-        let piped = command.is_piped();
-        let mut same = Vec::with_capacity(given.same.len());
-        for (name, argument) in &given.same {
-            let value = match argument {
-                FlowArgument::Value(value) => value.clone(),
-                FlowArgument::Result(key) => self.value(*key)?,
-                FlowArgument::Results(of) => self.all_results(*of, limit)?,
-            };
-            same.push((name.clone(), value));
-        }
-        let mut varying = Vec::with_capacity(given.each.len());
-        for (name, elements) in &given.each {
-            let (from, length) = match elements {
-                FlowElements::Values(value) => inputs::elements(name, value, piped)?,
-                FlowElements::Result(key) => inputs::elements(name, &self.value(*key)?, piped)?,
-                FlowElements::Results(of) => (Varying::Pipe(*of), self.length_for(*of)?),
-            };
-            varying.push((name.clone(), from, length));
-        }
-        inputs::open(&same, varying, command.spec.mapped, limit)
-    }
-
-    /// How many results a command has, for one that takes them.
-    fn length_for(&self, of: u32) -> Result<u64, Cause> {
-        let command = self.commands.get(&of);
-        if let Some(failed) = command.and_then(|command| command.failed.as_ref()) {
-            return Err(self.cause(FutureKey { command: of, index: None }, failed));
-        }
-        let total = command.and_then(|command| command.total);
-        total.ok_or_else(|| Cause::Refused(Arc::from("the runs that it takes from are not there")))
-    }
-
-    /// The array of all results of a command.
-    fn all_results(&self, of: u32, limit: u64) -> Result<Value, Cause> {
-        let total = self.length_for(of)?;
-        let mut values = Vec::new();
-        let mut bytes = 0_u64;
-        for position in 0..total {
-            let index = self.commands.get(&of).and_then(|command| command.index(position));
-            let value = self.value(FutureKey { command: of, index })?;
-            // Before they are all in memory.
-            bytes = bytes.saturating_add(value.len_bytes() as u64);
-            if bytes > limit {
-                return Err(inputs::too_large(format!(
-                    "the results of command {of} have more than {limit} bytes together"
-                )));
-            }
-            values.push(value);
-        }
-        Value::array_within(&values, &inputs::bounds(limit)).map_err(inputs::too_large)
-    }
-
-    fn opened(&mut self, number: u32, opened: Opened) {
-        let total = opened.total;
-        self.sized(number, total);
-        let Some(command) = self.commands.get_mut(&number) else { return };
-        command.opened = Some(Box::new(opened));
-        // Runs of others that have ended already are there for its own.
-        let Some(command) = self.commands.get(&number) else { return };
-        if command.is_piped() {
-            let sources = command.sources.clone();
-            let due: VecDeque<u64> =
-                (0..total).filter(|position| self.are_there(&sources, *position)).collect();
-            if let Some(command) = self.commands.get_mut(&number) {
-                command.due = due;
-            }
-        }
-        // Some may have ended before: that is how the flow was told of them.
-        if self.commands.get(&number).is_some_and(Command::is_finished) {
-            self.finished(number);
-        }
-        self.make_ready(number);
-    }
-
-    /// Takes notice of how many runs a command has: when it is opened, or before that, because the
-    /// flow was told so before it was taken up again.
-    pub(super) fn sized(&mut self, number: u32, total: u64) {
-        let Some(command) = self.commands.get_mut(&number) else { return };
-        if command.total.is_some() || command.failed.is_some() {
-            return;
-        }
-        command.total = Some(total);
-        let waiters = std::mem::take(&mut command.on_size);
-        self.tell(number, Told::Sized(total));
-        self.count_in(waiters);
-    }
-
-    /// Whether what a piped run takes has ended.
-    fn are_there(&self, sources: &[Source], position: u64) -> bool {
-        sources.iter().all(|source| match source {
-            Source::Pipe(of) => {
-                self.commands.get(of).is_none_or(|command| command.ended.has(position))
-            }
-            Source::One(_) | Source::All(_) => true,
-        })
-    }
-
     pub(super) fn make_ready(&mut self, number: u32) {
         if let Some(command) = self.commands.get_mut(&number)
             && !command.is_ready
@@ -429,7 +263,7 @@ impl Book {
         }
     }
 
-    fn tell(&mut self, number: u32, what: Told) {
+    pub(super) fn tell(&mut self, number: u32, what: Told) {
         if let Some(command) = self.commands.get_mut(&number) {
             command.untold += 1;
         }
@@ -465,7 +299,7 @@ impl Book {
     }
 
     /// Counts one source less for each of them.
-    fn count_in(&mut self, waiters: Vec<u32>) {
+    pub(super) fn count_in(&mut self, waiters: Vec<u32>) {
         for waiter in waiters {
             if let Some(command) = self.commands.get_mut(&waiter) {
                 command.waiting = command.waiting.saturating_sub(1);
@@ -496,7 +330,7 @@ impl Book {
     }
 
     /// Everything of a command has ended.
-    fn finished(&mut self, number: u32) {
+    pub(super) fn finished(&mut self, number: u32) {
         let Some(command) = self.commands.get_mut(&number) else { return };
         if std::mem::replace(&mut command.was_finished, true) {
             return;
@@ -566,130 +400,6 @@ impl Book {
             self.finished(number);
         }
         self.forget(number);
-    }
-
-    /// Keeps how a run ended, where somebody may ask for it and it is not to be read back.
-    fn keep(&mut self, number: u32, position: u64, outcome: Outcome) {
-        if !self.wants(number, position) {
-            return;
-        }
-        let kept = Kept::new(outcome);
-        let bytes = kept.bytes();
-        let limit = match self.history {
-            Some(_) => MAX_HELD_RESULT_BYTES,
-            None => MAX_UNJOURNALED_RESULT_BYTES,
-        };
-        if self.held_bytes.saturating_add(bytes) > limit {
-            if self.history.is_none() && self.verdict.is_none() {
-                let what = format!(
-                    "the flow has more than {} of results in memory: let it drop what it has read, \
-                     or run it with a history, where results can be read back",
-                    sandmill_core::units::format_size(limit)
-                );
-                self.verdict = Some(Outcome::Failure(Failure::new(RESULTS_TOO_LARGE, what)));
-            }
-            return;
-        }
-        self.held_bytes += bytes;
-        if let Some(command) = self.commands.get_mut(&number) {
-            command.kept.insert(position, kept);
-        }
-    }
-
-    /// Lets go of how a run ended.
-    pub(super) fn drop_kept(&mut self, number: u32, position: u64) {
-        if let Some(command) = self.commands.get_mut(&number) {
-            command.odd_states.remove(&position);
-            command.blames.remove(&position);
-            if let Some(kept) = command.kept.remove(&position) {
-                self.held_bytes = self.held_bytes.saturating_sub(kept.bytes());
-            }
-        }
-    }
-
-    /// Takes a result out of memory that was told, where it can be read back.
-    pub(super) fn was_told(&mut self, key: FutureKey) {
-        let position = key.index.unwrap_or(0);
-        let Some(command) = self.commands.get_mut(&key.command) else { return };
-        let is_value = matches!(command.kept.get(&position), Some(Kept::Value(_)));
-        let is_needed = command.needs > 0
-            || command.needs_on.contains_key(&position)
-            || !command.pipes.is_empty();
-        if self.history.is_some() && is_value && !is_needed {
-            let kept = command.kept.remove(&position);
-            self.held_bytes = self.held_bytes.saturating_sub(kept.map_or(0, |kept| kept.bytes()));
-        }
-    }
-
-    /// How a run ended that has.
-    ///
-    /// # Errors
-    /// It cannot be read back, in words.
-    pub(super) fn outcome(&self, key: FutureKey) -> Result<Outcome, String> {
-        let command = self.commands.get(&key.command);
-        if let Some(kept) = command.and_then(|command| command.kept.get(&key.index.unwrap_or(0))) {
-            return Ok(kept.outcome());
-        }
-        let Some(history) = &self.history else {
-            return Err("the result of a run was let go of and asked for again".to_owned());
-        };
-        let unreadable = |error| format!("a result cannot be read back: {error}");
-        if let Some((_, outcome)) = history.ended(key).map_err(unreadable)? {
-            return Ok(outcome);
-        }
-        // It may be on its way to the disk.
-        history.sync(&sandmill_core::CancelToken::new()).map_err(unreadable)?;
-        match history.ended(key).map_err(unreadable)? {
-            Some((_, outcome)) => Ok(outcome),
-            None => Err("the result of a run that has ended is not in the history".to_owned()),
-        }
-    }
-
-    /// Whether a run has ended.
-    pub(super) fn has_ended(&self, key: FutureKey) -> bool {
-        let command = self.commands.get(&key.command);
-        command.is_some_and(|command| command.ended.has(key.index.unwrap_or(0)))
-    }
-
-    /// Where a run stands.
-    ///
-    /// # Errors
-    /// As [`Book::outcome`].
-    pub(super) fn state(&self, key: FutureKey) -> Result<State, String> {
-        let now = self.clock.now();
-        let position = key.index.unwrap_or(0);
-        let Some(command) = self.commands.get(&key.command) else {
-            return Ok(State::pending(now));
-        };
-        if command.ended.has(position) {
-            if let Some(state) = command.odd_states.get(&position) {
-                return Ok(state.clone());
-            }
-            return self.outcome(key).map(|outcome| State::from_outcome(&outcome, now));
-        }
-        let state = match command.flying.get(&position) {
-            Some(Some(future)) => future.state(),
-            Some(None) | None => State::pending(now),
-        };
-        // Its end is told when everything that follows from it is known here.
-        Ok(if state.is_final() { State::running(now) } else { state })
-    }
-
-    /// How a run ended that has, in full.
-    ///
-    /// # Errors
-    /// As [`Book::outcome`].
-    pub(super) fn ended(&self, key: FutureKey) -> Result<FlowEnd, String> {
-        let outcome = self.outcome(key)?;
-        let state = self.state(key)?;
-        let (run, name) = self.identity(key);
-        Ok(FlowEnd { run, name, state, outcome })
-    }
-
-    /// The id and the name of a run.
-    pub(super) fn identity(&self, key: FutureKey) -> (RunId, Arc<str>) {
-        let name = self.commands.get(&key.command).map(|command| command.name(key.index));
-        (run_id(self.flow, key.command, key.index), name.unwrap_or_else(|| Arc::from("")))
     }
 
     /// What the runs of a stage have in common.

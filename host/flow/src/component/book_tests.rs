@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
-use sandmill_core::{CallOptions, CancelToken, Component, FlowWatched};
+use sandmill_core::{CallOptions, CancelToken, Component, FlowArgument, FlowElements, FlowWatched};
 use sandmill_wire::{End, EndKind};
 
+use super::super::results::{
+    MAX_HELD_RESULT_BYTES, MAX_UNJOURNALED_RESULT_BYTES, RESULTS_TOO_LARGE,
+};
 use super::*;
 use crate::script::StageTarget;
 
@@ -136,11 +139,7 @@ fn runs_that_nobody_can_ask_for_are_cancelled_unless_they_are_detached() {
     let detached = book.add(spec(true, true), numbers(2), None).unwrap();
     assert_eq!(runs(&mut book).len(), 6);
     book.hold(FlowWatched::One(at(map, 1)));
-    for what in [
-        FlowWatched::One(one(single)),
-        FlowWatched::All(map),
-        FlowWatched::All(detached),
-    ] {
+    for what in [FlowWatched::One(one(single)), FlowWatched::All(map), FlowWatched::All(detached)] {
         book.let_go(what);
     }
     let mut cancels: Vec<_> = book.cancels.drain(..).collect();

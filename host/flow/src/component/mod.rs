@@ -11,8 +11,10 @@ mod handles;
 mod history;
 mod ids;
 mod inputs;
+mod opening;
 mod program;
 mod resolve;
+mod results;
 mod script;
 mod shared;
 mod step;
@@ -20,10 +22,10 @@ mod sub_flows;
 mod tape;
 mod watch;
 
-pub use book::{MAX_HELD_RESULT_BYTES, MAX_UNJOURNALED_RESULT_BYTES, RESULTS_TOO_LARGE};
 pub use calls::{MAX_GIVEN_BYTES, MAX_OPEN_COMMANDS};
 pub use history::FlowHistory;
 pub use program::ComponentFlow;
+pub use results::{MAX_HELD_RESULT_BYTES, MAX_UNJOURNALED_RESULT_BYTES, RESULTS_TOO_LARGE};
 pub use sub_flows::{
     ComponentSubFlows, MAX_FLOW_DEPTH, OWN_COMPONENT, SubFlowJournal, SubFlowJournals,
 };

@@ -77,7 +77,8 @@ impl Invoker for Guest {
             let tasks = vec![task("double", "{}")];
             return Ok(Arc::new(ComponentInfo { tasks, imports: Vec::new(), flows: Vec::new() }));
         }
-        let closed = r#"{"properties": {"n": {}}, "required": ["n"], "additionalProperties": false}"#;
+        let closed =
+            r#"{"properties": {"n": {}}, "required": ["n"], "additionalProperties": false}"#;
         let tasks = vec![
             task("double", closed),
             task("sum", "{}"),
