@@ -16,9 +16,9 @@ pub enum Workload {
 }
 
 /// Runs of a mapped stage.
-pub const RUNS: u64 = 60;
+pub(crate) const RUNS: u64 = 60;
 /// What tells the runs of the second stage from those of the first.
-pub const SECOND: u64 = 1_000;
+pub(crate) const SECOND: u64 = 1_000;
 
 impl Workload {
     /// Both.
@@ -38,9 +38,11 @@ impl Workload {
                 vec![file.display().to_string()]
             }
             Self::Component => {
-                let component = artifacts::guest("test-guest-flows");
+                let component = artifacts::guest("flows");
                 vec![
                     format!("{}#stamp_twice", component.display()),
+                    "-p".to_owned(),
+                    "folder=/marks".to_owned(),
                     "-p".to_owned(),
                     format!("runs={RUNS}"),
                     "-p".to_owned(),
@@ -68,7 +70,7 @@ impl Workload {
 }
 
 fn flow_file(folder: &Path) -> String {
-    let probe = artifacts::guest("test-guest-probe");
+    let probe = artifacts::guest("probe");
     let grant = format!(
         "grants.dirs = [{{ host = {:?}, guest = \"/marks\", access = \"read-write\" }}]",
         marks(folder)
@@ -109,7 +111,7 @@ arguments.numbers = {{ from = "second.result" }}
 
 /// Where the runs leave their files.
 #[must_use]
-pub fn marks(folder: &Path) -> PathBuf {
+pub(crate) fn marks(folder: &Path) -> PathBuf {
     folder.join("marks")
 }
 
@@ -118,7 +120,7 @@ pub fn marks(folder: &Path) -> PathBuf {
 /// # Panics
 /// When the folder cannot be read.
 #[must_use]
-pub fn counted(folder: &Path) -> BTreeMap<u64, u64> {
+pub(crate) fn counted(folder: &Path) -> BTreeMap<u64, u64> {
     let mut counts = BTreeMap::new();
     for entry in fs::read_dir(marks(folder)).expect("the folder is there") {
         let name = entry.expect("it can be read").file_name();

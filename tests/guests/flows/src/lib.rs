@@ -9,6 +9,7 @@ mod cancels;
 mod changed;
 mod faults;
 mod maps;
+mod stamps;
 mod tasks;
 mod waits;
 
@@ -26,6 +27,7 @@ use maps::{
     chain, every_option, half_then_rest, mapped_result, nested, nested_by_name, pipeline,
     sum_in_task, sum_of_squares, twice_removed,
 };
+use stamps::{stamp, stamp_twice};
 use tasks::{add, flaky, half, letters, patience, slow, spin, square, tally, total, trap, words};
 use waits::{
     callbacks, first_error, first_of, naps, order_of_ends, results_of, states_of, tallied,
@@ -41,6 +43,7 @@ sandmill_guest::export!(
     slow,
     spin,
     square,
+    stamp,
     tally,
     total,
     trap,
@@ -78,6 +81,7 @@ sandmill_guest::export!(
     flow pipeline,
     flow results_of,
     flow retried,
+    flow stamp_twice,
     flow states_of,
     flow submits_without_end,
     flow submits_without_wait,
