@@ -2,6 +2,9 @@
 //! tests themselves are in `tests`.
 #![forbid(unsafe_code)]
 
+mod background;
+mod flows;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -9,6 +12,9 @@ use std::time::{Duration, Instant};
 
 use sandmill_test_artifacts as artifacts;
 use tempfile::TempDir;
+
+pub use background::{Background, start, start_in, until};
+pub use flows::{Flow, json, json_lines};
 
 /// Longer than anything takes that works, but a build.
 pub const LONG: Duration = Duration::from_secs(120);
@@ -27,7 +33,7 @@ pub struct Called {
 }
 
 thread_local! {
-    /// Where the calls of this test keep their history: a data directory has one writer at a time,
+    /// Where the data directory of this test is: it has one writer at a time,
     /// and each test is a thread.
     static DATA: TempDir = tempfile::tempdir().expect("there is room for a directory");
 }
@@ -35,7 +41,7 @@ thread_local! {
 /// The data directory of this test's calls.
 #[must_use]
 pub fn data_dir() -> PathBuf {
-    DATA.with(|data| data.path().to_owned())
+    DATA.with(|data| data.path().join("data"))
 }
 
 /// The binary with these arguments, not started yet.

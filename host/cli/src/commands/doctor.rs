@@ -6,6 +6,7 @@ use clap::Args;
 use console::Style;
 use sandmill::core::units::format_size;
 use sandmill::sandbox::{CacheDiagnosis, PoolDiagnosis};
+use sandmill::store::{Reader, StoreError};
 use serde::Serialize;
 
 use crate::build::{Toolchain, WASM_TARGETS};
@@ -14,6 +15,7 @@ use crate::error::Result;
 use crate::exit_code;
 use crate::output::{Results, Table, Ui};
 use crate::session::Opening;
+use crate::stores::{self, store_error};
 use crate::text::counted;
 
 const EXAMPLES: &str = "\
@@ -70,6 +72,7 @@ impl Check {
 pub(crate) fn doctor(_: &DoctorArgs, ui: &Ui, config: &Config, layers: &Layers) -> Result<u8> {
     let mut checks = engine(config);
     checks.push(slots(config));
+    checks.push(history(config));
     checks.extend(tools());
     checks.push(configuration(layers));
     checks.push(terminal(ui));
@@ -212,6 +215,53 @@ fn tools() -> Vec<Check> {
         }
     }
     checks
+}
+
+/// Below so many free bytes there is not enough room to write a history for long.
+const LITTLE_ROOM: u64 = 256 << 20;
+
+/// The data directory: whether it can be used, by whom it is, and whether there is room.
+fn history(config: &Config) -> Check {
+    const NAME: &str = "data directory";
+    let dir = match stores::directory(config) {
+        Ok(dir) => dir,
+        Err(error) => return Check::warn(NAME, error.message, error.hints.join("; ")),
+    };
+    let shown = dir.display();
+    if !dir.exists() {
+        return Check::ok(NAME, format!("{shown}, made when the first flow is run"));
+    }
+    let reader = match Reader::open(dir) {
+        Ok(reader) => Some(reader),
+        Err(StoreError::NoStore { .. }) => None,
+        Err(error) => {
+            let error = store_error(&error);
+            let treatment = match error.hints.is_empty() {
+                true => "use another one with --data-dir".to_owned(),
+                false => error.hints.join("; "),
+            };
+            return Check::fail(NAME, format!("{shown}: {}", error.message), treatment);
+        }
+    };
+    let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    if let Err(why) = rustix::fs::access(dir, access) {
+        let finding = format!("{shown} cannot be written: {why}");
+        return Check::fail(NAME, finding, "use another one with --data-dir");
+    }
+    let free = stores::free_bytes(dir);
+    let room = free.map_or_else(String::new, |free| format!(", {} free", format_size(free)));
+    if free.is_some_and(|free| free < LITTLE_ROOM) {
+        return Check::warn(
+            NAME,
+            format!("{shown}{room}"),
+            "make room: flows wait while the disk is full; `sandmill runs prune --older-than 30d`",
+        );
+    }
+    let holder = match reader.as_ref().and_then(Reader::holder) {
+        Some(holder) => format!("process {} ({}) writes to it", holder.pid, holder.holder),
+        None => "nobody writes to it now".to_owned(),
+    };
+    Check::ok(NAME, format!("{shown}{room}, {holder}"))
 }
 
 fn label(target: &str) -> &'static str {

@@ -20,7 +20,9 @@ const CONTEXT: &str = "sandmill:task/context";
 const EXAMPLES: &str = "\
 Examples:
   sandmill inspect census.wasm
-  sandmill inspect census.wasm --output json | jq '.tasks[].name'";
+  sandmill inspect census.wasm --output json | jq '.tasks[].name'
+
+What is marked as a flow is run with `sandmill run COMPONENT#NAME`.";
 
 /// Shows what is in a component: tasks, schemas, imports, whether it is pure, digest, sizes.
 #[derive(Debug, Args)]
@@ -55,6 +57,8 @@ struct Purity {
 #[derive(Serialize)]
 struct TaskJson<'a> {
     name: &'a str,
+    /// Whether it is a flow: `sandmill run COMPONENT#NAME`.
+    flow: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     doc: Option<&'a str>,
     parameters: Json,
@@ -81,7 +85,8 @@ pub(crate) fn inspect(args: &InspectArgs, ui: &Ui, config: &Config) -> Result<u8
                 .map(|descriptor| {
                     let (parameters, result) = task(descriptor);
                     let doc = descriptor.doc.as_deref();
-                    TaskJson { name: &descriptor.name, doc, parameters, result }
+                    let (name, flow) = (&descriptor.name, info.is_flow(&descriptor.name));
+                    TaskJson { name, flow, doc, parameters, result }
                 })
                 .collect(),
         };
@@ -135,8 +140,9 @@ fn text(component: &Component, info: &ComponentInfo) -> String {
         let parameters = schema::parameters(&task.parameters).unwrap_or_default();
         let signature: Vec<&str> =
             parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+        let kind = if info.is_flow(&task.name) { "flow " } else { "" };
         lines.push(format!(
-            "{}({}) -> {}",
+            "{kind}{}({}) -> {}",
             bold.apply_to(escape::line(&task.name)),
             escape::line(&signature.join(", ")),
             escape::line(&schema::result_type(&task.result))

@@ -1,8 +1,10 @@
-//! The real binary, black-box: examples, commands, exit codes. And what holds the repository
-//! together: floors, file sizes, copies of the contract.
+//! The real binary, black-box: examples, commands, exit codes, history. And what holds the
+//! repository together: floors, file sizes, copies of the contract.
 
 mod commands;
 mod examples;
 mod faults;
+mod history;
 mod projects;
+mod survival;
 mod tidy;

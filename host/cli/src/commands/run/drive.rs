@@ -24,7 +24,7 @@ use crate::text::counted;
 const HEALTH_PERIOD: Duration = Duration::from_millis(250);
 
 /// What an interrupted flow says of itself.
-const INTERRUPTED_BY: &str = "interrupted from the terminal (Ctrl-C, or a request to terminate)";
+const INTERRUPTED_BY: &str = "by Ctrl-C or a request to terminate";
 
 /// Where a flow's runs happen.
 #[derive(Debug, Clone, Copy)]
@@ -116,8 +116,10 @@ impl Drive<'_> {
         let (ui, future) = (Arc::clone(self.ui), future.clone());
         let executor = Arc::clone(self.host.executor());
         let kept = self.store.is_some();
+        let watcher = self.watcher.clone();
         signals::on_interrupt(move || {
             if kept {
+                watcher.board().interrupted();
                 ui.talk(
                     "interrupted: stopping what is under way; press Ctrl-C again to leave at once",
                 );

@@ -76,6 +76,8 @@ struct StageJson<'a> {
     timed_out: u64,
     crashed: u64,
     cancelled: u64,
+    /// Runs that go on when the flow does.
+    interrupted: u64,
     /// Attempts beyond the first of each run.
     retries: u64,
     /// From the first run's start to the last one's end.
@@ -93,8 +95,9 @@ struct FailureJson<'a> {
     state: StateJson,
 }
 
-fn stage_json(stage: &StageView) -> StageJson<'_> {
+fn stage_json(stage: &StageView, resumable: bool) -> StageJson<'_> {
     let counts = &stage.counts;
+    let stopped = if resumable { counts.cancelled } else { 0 };
     let wall = match (stage.started, stage.ended) {
         (Some(started), Some(ended)) => ended.duration_since(started),
         _ => Duration::ZERO,
@@ -110,7 +113,8 @@ fn stage_json(stage: &StageView) -> StageJson<'_> {
         failed: counts.failed,
         timed_out: counts.timed_out,
         crashed: counts.crashed,
-        cancelled: counts.cancelled,
+        cancelled: counts.cancelled - stopped,
+        interrupted: stopped,
         retries: counts.retries,
         wall_micros: micros(wall),
         busy_micros: stage.busy_micros,
@@ -144,7 +148,7 @@ pub(crate) fn report(ui: &Ui, end: &FlowEnd<'_>, board: &Board) -> Result<u8> {
             result: end.outcome.value(),
             wall_micros: micros(end.took),
             reused: total.reused,
-            stages: board.stages().iter().map(stage_json).collect(),
+            stages: board.stages().iter().map(|it| stage_json(it, end.is_resumable())).collect(),
             failures: board.failures.iter().map(failure_json).collect(),
         };
         Results::new(ui).json(&json)?;
@@ -199,7 +203,8 @@ fn say_end(ui: &Ui, end: &FlowEnd<'_>, board: &Board) {
         StateType::Completed => "Finished",
         _ => "Ended",
     };
-    let (runs, took) = (counted(total.done(), "run"), format_duration(end.took));
+    let done = if end.is_resumable() { total.done() - total.cancelled } else { total.done() };
+    let (runs, took) = (counted(done, "run"), format_duration(end.took));
     ui.step(verb, format_args!("{}: {runs}{asides} in {took}", end.name));
 }
 

@@ -29,9 +29,14 @@ pub(super) struct RunCounts {
 }
 
 impl RunCounts {
-    /// Those of a stage.
-    pub(super) fn of(stage: &StageSummary) -> Self {
+    /// Those of a stage. `rerun`: whether its flow run uses results of another one again. Results
+    /// of the cache and of the other flow run are not told apart there, and count as the latter.
+    pub(super) fn of(stage: &StageSummary, rerun: bool) -> Self {
         let counts = &stage.counts;
+        let (cached, reused) = match rerun {
+            true => (stage.cached.saturating_sub(stage.reused), stage.reused),
+            false => (stage.cached, stage.reused.saturating_sub(stage.cached)),
+        };
         let total = stage.stage.total.or((!stage.stage.mapped).then_some(1));
         Self {
             total,
@@ -43,17 +48,17 @@ impl RunCounts {
             running: counts.running + counts.cancelling,
             waiting: counts.scheduled + counts.pending,
             interrupted: counts.paused,
-            cached: stage.cached,
-            reused: stage.reused,
+            cached,
+            reused,
             skipped: stage.skipped,
             retries: stage.retried,
         }
     }
 
     /// Those of all stages together.
-    pub(super) fn of_all(stages: &[StageSummary]) -> Self {
+    pub(super) fn of_all(stages: &[StageSummary], rerun: bool) -> Self {
         let none = Self { total: Some(0), ..Self::default() };
-        stages.iter().map(Self::of).fold(none, |sum, stage| Self {
+        stages.iter().map(|stage| Self::of(stage, rerun)).fold(none, |sum, stage| Self {
             total: sum.total.zip(stage.total).map(|(sum, own)| sum + own),
             done: sum.done + stage.done,
             completed: sum.completed + stage.completed,
@@ -77,8 +82,8 @@ impl RunCounts {
 }
 
 /// A stage as displays and summaries show it.
-pub(super) fn view(stage: &StageSummary) -> StageView {
-    let counts = RunCounts::of(stage);
+pub(super) fn view(stage: &StageSummary, rerun: bool) -> StageView {
+    let counts = RunCounts::of(stage, rerun);
     let named = |name: &str| stage.names.get(name).copied().unwrap_or(0);
     StageView {
         total: counts.total,
@@ -95,7 +100,8 @@ pub(super) fn view(stage: &StageSummary) -> StageView {
             timed_out: named("TimedOut"),
             upstream: named("TriggerFailed"),
             crashed: counts.crashed,
-            cancelled: counts.cancelled,
+            // What was interrupted is told as what was cancelled is, by another word.
+            cancelled: counts.cancelled + counts.interrupted,
         },
         started: stage.first_started.map(instant),
         ended: stage.last_ended.map(instant),

@@ -57,7 +57,7 @@ pub(super) fn explain(args: &OneArgs, ui: &Ui, config: &Config, reader: &Reader)
         return Ok(exit_code::SUCCESS);
     }
     let name = escape::line(&explanation.name);
-    let mut lines = vec![format!("{name} {} is {head}", explanation.run_id)];
+    let mut lines = vec![format!("{name} {}  {head}", explanation.run_id)];
     lines.extend(explanation.reasons.iter().map(|reason| format!("  {}", escape::line(reason))));
     let cyan = console::Style::new().cyan().bold();
     let hint = |hint: &String| format!("{}: {hint}", cyan.apply_to("hint"));
@@ -92,7 +92,7 @@ impl Explainer<'_> {
     fn flow(mut self) -> Result<Explanation> {
         let flow = self.flow.clone();
         let stages = self.reader.stages(flow.run).map_err(|error| store_error(&error))?;
-        let counts = RunCounts::of_all(&stages);
+        let counts = RunCounts::of_all(&stages, flow.based_on.is_some());
         match flow.state.kind {
             StateType::Paused => {
                 self.interrupted(&flow.state);
@@ -208,7 +208,8 @@ impl Explainer<'_> {
     fn interrupted(&mut self, state: &sandmill::State) {
         let (at, now) = (state.at, moment::now());
         let when = format!("{} ({})", moment::utc(at), moment::ago(at, now));
-        self.say(format!("it was interrupted at {when}{}", words::because(state)));
+        let why = words::because(state).replacen(": interrupted; ", ": ", 1);
+        self.say(format!("it was interrupted {when}{why}"));
         self.hint(format!("`sandmill runs resume {}` goes on with it", self.flow.run));
         if let Some(holder) = self.reader.holder() {
             self.say(format!(

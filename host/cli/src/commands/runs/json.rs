@@ -60,7 +60,7 @@ impl<'a> FlowJson<'a> {
             idempotency_key: flow.idempotency_key.as_deref(),
             parent: flow.parent.map(id),
             based_on: flow.based_on.map(id),
-            runs: RunCounts::of_all(stages),
+            runs: RunCounts::of_all(stages, flow.based_on.is_some()),
         }
     }
 }
@@ -84,13 +84,13 @@ pub(super) struct StageJson<'a> {
 }
 
 impl<'a> StageJson<'a> {
-    pub(super) fn of(stage: &'a StageSummary) -> Self {
+    pub(super) fn of(stage: &'a StageSummary, rerun: bool) -> Self {
         Self {
             name: &stage.stage.name,
             task: &stage.stage.task,
             component: stage.stage.component.map(|digest| digest.to_string()),
             mapped: stage.stage.mapped,
-            runs: RunCounts::of(stage),
+            runs: RunCounts::of(stage, rerun),
             started_micros: stage.first_started.map(|at| at.as_micros()),
             ended_micros: stage.last_ended.map(|at| at.as_micros()),
             busy_micros: stage.busy_micros,

@@ -89,7 +89,7 @@ fn table(rows: &[(FlowRecord, Vec<StageSummary>)]) -> Vec<String> {
     let columns = if labelled { heads.len() } else { heads.len() - 1 };
     table.row(heads[..columns].iter().map(|head| dim.apply_to(head).to_string()));
     for (flow, stages) in rows {
-        let counts = RunCounts::of_all(stages);
+        let counts = RunCounts::of_all(stages, flow.based_on.is_some());
         let runs = match counts.total {
             Some(total) if total != counts.done => {
                 format!("{}/{}", thousands(counts.done), thousands(total))
@@ -108,7 +108,7 @@ fn table(rows: &[(FlowRecord, Vec<StageSummary>)]) -> Vec<String> {
             runs,
             failed,
             moment::ago(flow.created, now),
-            took(flow, now),
+            took(flow, stages, now),
             escape::line(&flow.labels.join(", ")).into_owned(),
         ];
         table.row(cells[..columns].iter().cloned());
@@ -116,12 +116,15 @@ fn table(rows: &[(FlowRecord, Vec<StageSummary>)]) -> Vec<String> {
     table.lines("")
 }
 
-/// How long it took, from when it was made: until its end, or until now where it is running.
-pub(super) fn took(flow: &FlowRecord, now: Timestamp) -> String {
+/// How long it took, from its start: until its end, or until now where it is running. Of one that
+/// was interrupted, until the last thing that is known of it.
+pub(super) fn took(flow: &FlowRecord, stages: &[StageSummary], now: Timestamp) -> String {
     let until = match flow.ended {
         Some(ended) => ended,
         None if is_live(flow) => now,
-        None => flow.state.at,
+        None => {
+            stages.iter().filter_map(|stage| stage.last_ended).fold(flow.state.at, Timestamp::max)
+        }
     };
     format_duration(moment::between(flow.started.unwrap_or(flow.created), until))
 }

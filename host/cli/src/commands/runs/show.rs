@@ -58,6 +58,7 @@ pub(super) fn show(args: &ShowArgs, ui: &Ui, reader: &Reader) -> Result<u8> {
 fn show_flow(args: &ShowArgs, ui: &Ui, reader: &Reader, id: RunId) -> Result<u8> {
     let seen = look(args, reader, id)?;
     let parts = parts(reader, id)?;
+    let rerun = seen.flow.based_on.is_some();
     if ui.is_json() {
         let names = Names::of(&seen.stages);
         let mut runs = Vec::with_capacity(seen.runs.len());
@@ -72,7 +73,7 @@ fn show_flow(args: &ShowArgs, ui: &Ui, reader: &Reader, id: RunId) -> Result<u8>
         }
         Results::new(ui).json(&ShowJson {
             flow: FlowJson::of(&seen.flow, &seen.stages),
-            stages: seen.stages.iter().map(StageJson::of).collect(),
+            stages: seen.stages.iter().map(|stage| StageJson::of(stage, rerun)).collect(),
             runs,
             more_runs: seen.more,
             sub_flows,
@@ -188,7 +189,7 @@ fn head(seen: &Seen) -> Vec<String> {
     let flow = &seen.flow;
     let bold = console::Style::new().bold();
     let now = moment::now();
-    let counts = RunCounts::of_all(&seen.stages);
+    let counts = RunCounts::of_all(&seen.stages, flow.based_on.is_some());
     let mut lines = vec![format!(
         "{} {}  {}{}",
         bold.apply_to(escape::line(&flow.name)),
@@ -199,9 +200,10 @@ fn head(seen: &Seen) -> Vec<String> {
     let made = format!("made {} ({})", moment::utc(flow.created), moment::ago(flow.created, now));
     let starts = match flow.starts {
         0 | 1 => String::new(),
-        starts => format!(", resumed {}", crate::text::counted(u64::from(starts - 1), "time")),
+        2 => ", resumed once".to_owned(),
+        starts => format!(", resumed {} times", starts - 1),
     };
-    lines.push(format!("  {made}, took {}{starts}", flow_took(flow, now)));
+    lines.push(format!("  {made}, took {}{starts}", flow_took(flow, &seen.stages, now)));
     lines.push(format!("  {}", words::counts(&counts)));
     if !flow.labels.is_empty() {
         lines.push(format!("  labels: {}", escape::line(&flow.labels.join(", "))));
@@ -239,7 +241,10 @@ fn tree(
     let items = seen.stages.len() + parts.len();
     for (position, stage) in seen.stages.iter().enumerate() {
         let (branch, below) = branches(position + 1 == items);
-        lines.push(format!("{indent}{branch}{}", stage_line(stage, width)));
+        lines.push(format!(
+            "{indent}{branch}{}",
+            stage_line(stage, width, seen.flow.based_on.is_some())
+        ));
         let runs: Vec<&RunRecord> =
             seen.runs.iter().filter(|run| run.key.stage == stage.stage.stage).collect();
         for (position, run) in runs.iter().enumerate() {
@@ -275,7 +280,7 @@ const fn branches(last: bool) -> (&'static str, &'static str) {
     if last { ("└─ ", "   ") } else { ("├─ ", "│  ") }
 }
 
-fn stage_line(stage: &StageSummary, width: usize) -> String {
+fn stage_line(stage: &StageSummary, width: usize, rerun: bool) -> String {
     let name = escape::line(&stage.stage.name);
     let name = console::pad_str(&name, width, console::Alignment::Left, None);
     let time = match (stage.first_started, stage.last_ended) {
@@ -284,5 +289,5 @@ fn stage_line(stage: &StageSummary, width: usize) -> String {
         }
         _ => String::new(),
     };
-    format!("{name}  {}{time}", words::counts(&RunCounts::of(stage)))
+    format!("{name}  {}{time}", words::counts(&RunCounts::of(stage, rerun)))
 }

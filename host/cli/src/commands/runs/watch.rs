@@ -11,7 +11,7 @@ use sandmill::{End, EndKind, Outcome, RunId, StateType};
 use super::args::WatchArgs;
 use super::counts::{instant, view};
 use super::find;
-use super::json::{flow_record, is_live};
+use super::json::{flow_record, is_live, is_resumable};
 use super::names::Names;
 use crate::commands::run::{FlowEnd, report};
 use crate::config::{Config, LogChoice};
@@ -43,7 +43,7 @@ pub(super) fn watch(
         if ui.is_human() {
             ui.step("Watching", format_args!("{} {flow}", escape::line(&record.name)));
         }
-        let mut mirror = Mirror::new(stores::reader(config)?, flow);
+        let mut mirror = Mirror::new(stores::reader(config)?, flow, record.based_on.is_some());
         let refresh = Box::new(move |board: &mut Board| mirror.refresh(board));
         let screen = Screen::refreshed(ui, &watcher, Show::Everything, refresh);
         while is_live(&flow_record(reader, flow)?) {
@@ -67,8 +67,12 @@ pub(crate) fn end_of_past(ui: &Ui, reader: &Reader, flow: RunId) -> Result<u8> {
 fn end(ui: &Ui, reader: &Reader, flow: RunId, watcher: &Watcher) -> Result<u8> {
     let record = flow_record(reader, flow)?;
     let stages = reader.stages(flow).map_err(|error| store_error(&error))?;
+    let rerun = record.based_on.is_some();
     let mut board = watcher.board();
-    board.mirror(stages.iter().map(view).collect(), Vec::new());
+    if is_resumable(&record) {
+        board.interrupted();
+    }
+    board.mirror(stages.iter().map(|stage| view(stage, rerun)).collect(), Vec::new());
     if board.failures.is_empty() {
         let names = Names::of(&stages);
         for failure in failures(reader, flow, &names)? {
@@ -109,13 +113,14 @@ fn failed(run: RunRecord, names: &Names) -> Failed {
 struct Mirror {
     reader: Reader,
     flow: RunId,
+    rerun: bool,
     looked: Option<Instant>,
     told: HashSet<RunId>,
 }
 
 impl Mirror {
-    fn new(reader: Reader, flow: RunId) -> Self {
-        Self { reader, flow, looked: None, told: HashSet::new() }
+    fn new(reader: Reader, flow: RunId, rerun: bool) -> Self {
+        Self { reader, flow, rerun, looked: None, told: HashSet::new() }
     }
 
     /// Puts on the board what is known by now. Where the store cannot be read for a moment, what is
@@ -129,7 +134,7 @@ impl Mirror {
         let names = Names::of(&stages);
         let running = self.running(&names);
         self.tell_failures(board, &stages, &names);
-        board.mirror(stages.iter().map(view).collect(), running);
+        board.mirror(stages.iter().map(|stage| view(stage, self.rerun)).collect(), running);
     }
 
     fn running(&self, names: &Names) -> Vec<Running> {

@@ -50,7 +50,7 @@ pub(super) fn took(run: &RunRecord) -> Option<String> {
     Some(format_duration(moment::between(started, until)))
 }
 
-/// How an attempt ended: `2nd attempt failed after 5ms: 3 is odd`.
+/// How an attempt ended: `attempt 2: failed after 5ms: 3 is odd`.
 pub(super) fn attempt(attempt: &AttemptRecord) -> String {
     let took = format_duration(moment::between(attempt.started, attempt.ended));
     let outcome = match attempt.outcome.as_str() {
@@ -63,8 +63,11 @@ pub(super) fn attempt(attempt: &AttemptRecord) -> String {
         text.push_str(&format!(": {}", short(message.lines().next().unwrap_or_default())));
     }
     if let Some(at) = attempt.retry_at {
-        let waited = format_duration(moment::between(attempt.ended, at));
-        text.push_str(&format!(" (tried again after {waited})"));
+        let waited = moment::between(attempt.ended, at);
+        text.push_str(&match waited.as_millis() {
+            0 => " (tried again at once)".to_owned(),
+            _ => format!(" (tried again after {})", format_duration(waited)),
+        });
     }
     text
 }

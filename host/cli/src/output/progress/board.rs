@@ -52,6 +52,7 @@ pub(crate) struct Board {
     running: HashSet<RunId>,
     /// Those of them that wait until they are tried again.
     waiting: HashSet<RunId>,
+    interrupted: bool,
     /// What is running by another's word: that of the store, of a run in another process.
     told: Option<Vec<Running>>,
     /// Whole flows, which are not runs of a stage.
@@ -106,6 +107,7 @@ impl Board {
             live: HashMap::new(),
             running: HashSet::new(),
             waiting: HashSet::new(),
+            interrupted: false,
             told: None,
             flows: HashSet::new(),
             failures: Vec::new(),
@@ -124,6 +126,16 @@ impl Board {
     /// The stages, in the order in which they became known.
     pub(crate) fn stages(&self) -> &[StageView] {
         &self.stages
+    }
+
+    /// From now on, runs that are cancelled are interrupted: they go on when their flow does.
+    pub(crate) fn interrupted(&mut self) {
+        self.interrupted = true;
+    }
+
+    /// What becomes of runs that are told to be cancelled.
+    pub(super) const fn word_for_cancelled(&self) -> &'static str {
+        if self.interrupted { "interrupted" } else { "cancelled" }
     }
 
     /// Shows what a store says of a run in another process, in place of events.

@@ -20,7 +20,9 @@ impl Board {
             *total = total.zip(stage.total).map(|(sum, own)| sum + own);
         }
         for stage in &report.stages {
-            if let Some((counts, total)) = sums.remove(&stage.name) {
+            if let Some((mut counts, total)) = sums.remove(&stage.name) {
+                // A result that is used again stands as one from the cache does.
+                counts.cached = counts.cached.saturating_sub(counts.reused);
                 self.take_ends(&stage.name, &counts, total);
             }
         }

@@ -48,6 +48,7 @@ impl LiveDisplay {
         let board = watcher.board();
         let stages = board.stages().to_vec();
         let running = board.running(LISTED + 1);
+        let cancelled = board.word_for_cancelled();
         drop(board);
         let width = usize::from(Term::stderr().size().1).saturating_sub(1).max(20);
         let mut lines = Vec::new();
@@ -56,7 +57,7 @@ impl LiveDisplay {
             let widest = shown.iter().map(|&at| stages[at].name.chars().count()).max().unwrap_or(0);
             for at in shown {
                 let rate = self.rate(at, &stages[at]);
-                lines.push(bar_line(&stages[at], rate, widest.min(MOST_NAME), width));
+                lines.push(bar_line(&stages[at], rate, cancelled, widest.min(MOST_NAME), width));
             }
         }
         let in_all = stages.iter().map(|stage| stage.counts.running).sum();
@@ -113,7 +114,13 @@ fn shown_stages(stages: &[StageView]) -> Vec<usize> {
     shown
 }
 
-fn bar_line(stage: &StageView, rate: f64, name_width: usize, width: usize) -> String {
+fn bar_line(
+    stage: &StageView,
+    rate: f64,
+    cancelled: &str,
+    name_width: usize,
+    width: usize,
+) -> String {
     let counts = &stage.counts;
     let name =
         console::pad_str(&short(&stage.name), name_width, console::Alignment::Left, Some("…"))
@@ -135,7 +142,7 @@ fn bar_line(stage: &StageView, rate: f64, name_width: usize, width: usize) -> St
         ));
     }
     for (count, what) in [
-        (counts.cancelled, "cancelled"),
+        (counts.cancelled, cancelled),
         (counts.waiting, "wait for a retry"),
         (counts.cached, "cached"),
         (counts.reused, "reused"),
@@ -209,13 +216,21 @@ mod tests {
 
     #[test]
     fn a_bar_says_how_far_how_fast_and_how_long() {
-        let line = bar_line(&stage("count", 300, 250, Some(1000)), 125.0, 6, 200);
+        let line = bar_line(&stage("count", 300, 250, Some(1000)), 125.0, "cancelled", 6, 200);
         let line = console::strip_ansi_codes(&line).into_owned();
         assert_eq!(
             line,
             format!("count   {}{}  250/1,000  125/s  6s left", "━".repeat(7), "─".repeat(21))
         );
-        assert!(console::measure_text_width(&bar_line(&stage("x", 1, 0, None), 0.0, 6, 20)) <= 20);
+        assert!(
+            console::measure_text_width(&bar_line(
+                &stage("x", 1, 0, None),
+                0.0,
+                "cancelled",
+                6,
+                20
+            )) <= 20
+        );
     }
 
     #[test]

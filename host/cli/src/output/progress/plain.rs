@@ -36,14 +36,14 @@ impl PlainLines {
                 let said = Said { started: false, finished: false, at: Instant::now(), done: 0 };
                 self.stages.push(said);
             }
-            lines.extend(self.stages[at].say(stage, last));
+            lines.extend(self.stages[at].say(stage, board.word_for_cancelled(), last));
         }
         lines
     }
 }
 
 impl Said {
-    fn say(&mut self, stage: &StageView, last: bool) -> Vec<String> {
+    fn say(&mut self, stage: &StageView, cancelled: &str, last: bool) -> Vec<String> {
         let mut lines = Vec::new();
         let (counts, name) = (&stage.counts, short(&stage.name));
         let Some(started) = stage.started.filter(|_| !self.finished) else { return lines };
@@ -63,16 +63,17 @@ impl Said {
             self.finished = true;
             let took = stage.ended.unwrap_or_else(Instant::now).duration_since(started);
             let took = format_duration(took);
-            lines.push(format!(
-                "{name}: finished, {} done{} in {took}",
-                thousands(done),
-                bad(stage)
-            ));
+            let (verb, done) = match (cancelled, counts.cancelled) {
+                ("interrupted", stopped @ 1..) => ("stopped", done - stopped),
+                _ => ("finished", done),
+            };
+            let bad = bad(stage, cancelled);
+            lines.push(format!("{name}: {verb}, {} done{bad} in {took}", thousands(done)));
         } else if self.at.elapsed() >= PERIOD || (last && done > self.done) {
             let rate =
                 done.saturating_sub(self.done) as f64 / self.at.elapsed().as_secs_f64().max(0.001);
             let of = stage.total.map_or(String::new(), |total| format!("/{}", thousands(total)));
-            let mut line = format!("{name}: {}{of} done{}", thousands(done), bad(stage));
+            let mut line = format!("{name}: {}{of} done{}", thousands(done), bad(stage, cancelled));
             if !last {
                 line.push_str(&format!(", {rate:.0}/s"));
                 if let Some(total) = stage.total.filter(|_| rate > 0.0) {
@@ -88,13 +89,13 @@ impl Said {
     }
 }
 
-fn bad(stage: &StageView) -> String {
+fn bad(stage: &StageView, cancelled: &str) -> String {
     let mut text = String::new();
     if stage.counts.bad() > 0 {
         text.push_str(&format!(", {} failed", thousands(stage.counts.bad())));
     }
     for (count, what) in [
-        (stage.counts.cancelled, "cancelled"),
+        (stage.counts.cancelled, cancelled),
         (stage.counts.waiting, "wait for a retry"),
         (stage.counts.cached, "cached"),
         (stage.counts.reused, "reused"),

@@ -14,8 +14,9 @@ use crate::text::thousands;
 /// The lines of the table.
 pub(crate) fn summary_lines(board: &Board) -> Vec<String> {
     let mut table = Table::right_aligned([1, 2, 3, 4, 5, 6, 7, 8]);
+    let cancelled = board.word_for_cancelled();
     let heads =
-        ["stage", "runs", "completed", "failed", "cancelled", "time", "mean", "slowest", "memory"];
+        ["stage", "runs", "completed", "failed", cancelled, "time", "mean", "slowest", "memory"];
     table.row(heads.map(|head| dim().apply_to(head).to_string()));
     board.stages().iter().for_each(|stage| table.row(cells(stage)));
     table.lines("  ")
