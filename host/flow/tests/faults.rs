@@ -62,7 +62,7 @@ golden! {
             "3:16: there is no component `tt` (did you mean `t`?)",
             "4:16: component `t` has no task `lst` (did you mean `list`?)",
             "5:16: `list` does not name a component's task (write call = \"COMPONENT.TASK\")",
-            "6:16: component `t` has no task `zebra` (known here: `list`, `work`, `more`, `merge`, `fail`, `slow`, `files`, `count`, `total`)",
+            "6:16: component `t` has no task `zebra` (known here: `list`, `work`, `more`, `merge`, `fail`, `slow`, `files`, `count`, `total`, `farewell`)",
         ];
     unknown_references:
         "parameters.root = { type = 'string', default = 'x' }\n\

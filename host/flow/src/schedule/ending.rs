@@ -79,7 +79,7 @@ impl Schedule {
                 if wanted || (kept && stage.told) {
                     stage.blames.insert(index, Arc::clone(&blame));
                 }
-                stage.to_blame(index, &blame);
+                stage.take_blame(index, &blame);
                 Some(blame)
             }
         };
@@ -197,7 +197,7 @@ impl Schedule {
                 stage.tally.failed += count;
                 stage.cut.failed.add(&gone);
                 stage.cut.blame.get_or_insert_with(|| Arc::clone(blame));
-                stage.to_blame(u64::MAX, blame);
+                stage.take_blame(u64::MAX, blame);
             }
             Over::Value(_) | Over::Skipped => {
                 stage.tally.skipped += count;
@@ -277,7 +277,7 @@ impl Schedule {
         let failed = match over {
             Over::Failed(blame) => {
                 stage.tally.failed += 1;
-                stage.to_blame(0, &blame);
+                stage.take_blame(0, &blame);
                 Some(blame)
             }
             Over::Value(_) | Over::Skipped => {

@@ -134,7 +134,7 @@ impl Stage {
     }
 
     /// Takes notice of a run that did not complete.
-    pub(super) fn to_blame(&mut self, index: u64, blame: &Arc<Blame>) {
+    pub(super) fn take_blame(&mut self, index: u64, blame: &Arc<Blame>) {
         if self.blame.is_none() || index < self.blame_at {
             (self.blame, self.blame_at) = (Some(Arc::clone(blame)), index);
         }
