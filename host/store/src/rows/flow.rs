@@ -95,7 +95,7 @@ impl FlowRow {
         run: RunId,
     ) -> rusqlite::Result<Option<Option<Self>>> {
         let mut find = connection.prepare_cached(BY_RUN)?;
-        let found = find.query_row([id(&run)], |row| Self::read(row)).optional()?;
+        let found = find.query_row([id(&run)], Self::read).optional()?;
         Ok(found.map(|row| row.filter(|row| row.run == run)))
     }
 
@@ -104,7 +104,7 @@ impl FlowRow {
         connection: &Connection,
         rowid: i64,
     ) -> rusqlite::Result<Option<Option<Self>>> {
-        connection.prepare_cached(BY_ID)?.query_row([rowid], |row| Self::read(row)).optional()
+        connection.prepare_cached(BY_ID)?.query_row([rowid], Self::read).optional()
     }
 
     /// Writes a new row. It gets its id, which is part of its seal, beforehand.

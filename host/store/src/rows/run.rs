@@ -106,7 +106,7 @@ impl RunRow {
         key: RunKey,
     ) -> rusqlite::Result<Option<Option<Self>>> {
         let mut find = connection.prepare_cached(BY_KEY)?;
-        let found = find.query_row(params![flow, key.stage, idx(key)], |row| Self::read(row));
+        let found = find.query_row(params![flow, key.stage, idx(key)], Self::read);
         let found = found.optional()?;
         // An index that leads to the row of another run is damaged.
         Ok(found.map(|row| row.filter(|row| row.flow == flow && row.key == key)))
@@ -117,7 +117,7 @@ impl RunRow {
         connection: &Connection,
         rowid: i64,
     ) -> rusqlite::Result<Option<Option<Self>>> {
-        connection.prepare_cached(BY_ID)?.query_row([rowid], |row| Self::read(row)).optional()
+        connection.prepare_cached(BY_ID)?.query_row([rowid], Self::read).optional()
     }
 
     /// Writes the row: a new one where it has no id yet.

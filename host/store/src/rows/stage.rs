@@ -87,13 +87,13 @@ impl StageRow {
         stage: u32,
     ) -> rusqlite::Result<Option<Option<Self>>> {
         let mut find = connection.prepare_cached(ONE)?;
-        find.query_row(params![flow, stage], |row| Self::read(row)).optional()
+        find.query_row(params![flow, stage], Self::read).optional()
     }
 
     /// The rows of all stages of a flow, by number; none for one that is damaged.
     pub(crate) fn all(connection: &Connection, flow: i64) -> rusqlite::Result<Vec<Option<Self>>> {
         let mut all = connection.prepare_cached(ALL)?;
-        all.query_map([flow], |row| Self::read(row))?.collect()
+        all.query_map([flow], Self::read)?.collect()
     }
 
     /// Writes the row, in place of the one that was there.

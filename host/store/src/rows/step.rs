@@ -45,7 +45,7 @@ impl StepRow {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let from = i64::try_from(from).unwrap_or(i64::MAX);
         let mut steps = connection.prepare_cached(FROM)?;
-        steps.query_map(params![flow, from, limit], |row| Self::read(row))?.collect()
+        steps.query_map(params![flow, from, limit], Self::read)?.collect()
     }
 
     /// How many steps the index of a flow finds.
