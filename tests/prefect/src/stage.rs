@@ -1,0 +1,263 @@
+//! Where a scenario plays: a host of its own on one of the executors, with the real sandbox and
+//! the guest `probe`, and a record of the states that runs go through.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandmill::core::AttemptEnd;
+use sandmill::flow_file::{FlowRunFuture, Given, Plan};
+use sandmill::{
+    Call, CallOptions, Component, Host, HostBuilder, Observer, Outcome, State, TaskFuture, Value,
+};
+use sandmill_test_artifacts as artifacts;
+use sandmill_test_conformance::{ExecutorUnderTest, Record};
+
+/// Longer than anything takes that works: what is not there by then has hung.
+pub const LONG: Duration = Duration::from_secs(60);
+/// How long to wait for what is not to come.
+pub const SHORT: Duration = Duration::from_millis(50);
+
+/// Runs at a time in a pool: more than any scenario holds at once.
+const SLOTS: usize = 4;
+
+/// A host on one executor.
+pub struct Stage {
+    /// The executor.
+    pub executor: &'static ExecutorUnderTest,
+    /// The host.
+    pub host: Host,
+    /// The guest `probe`.
+    pub probe: Component,
+    record: Arc<Record>,
+    folder: Arc<tempfile::TempDir>,
+}
+
+impl Stage {
+    /// A stage without history.
+    ///
+    /// # Panics
+    /// When the host cannot be opened.
+    #[must_use]
+    pub fn new(executor: &'static ExecutorUnderTest) -> Self {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        Self::open(executor, Arc::new(folder), |host| host)
+    }
+
+    /// Another stage on the same executor, whose host is set up further.
+    #[must_use]
+    pub fn with(&self, set_up: impl FnOnce(HostBuilder) -> HostBuilder) -> Self {
+        Self::open(self.executor, Arc::clone(&self.folder), set_up)
+    }
+
+    /// Another stage with history, in the data directory that all of this scenario share. Only one
+    /// can have it at a time.
+    #[must_use]
+    pub fn with_history(&self) -> Self {
+        let data = self.data();
+        self.with(|host| host.data_dir(data))
+    }
+
+    fn open(
+        executor: &'static ExecutorUnderTest,
+        folder: Arc<tempfile::TempDir>,
+        set_up: impl FnOnce(HostBuilder) -> HostBuilder,
+    ) -> Self {
+        let record = Arc::new(Record::default());
+        let builder = (executor.choose)(Host::builder())
+            .slots(SLOTS)
+            .cache_dir(artifacts::scratch().join("prefect-cache"))
+            .observer(Arc::clone(&record) as Arc<dyn Observer>);
+        let host = set_up(builder).build().expect("the host opens");
+        let probe = host.load(artifacts::guest("probe")).expect("the guest can be read");
+        Self { executor, host, probe, record, folder }
+    }
+
+    /// The data directory of stages with history.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    /// A path in the scenario's folder.
+    #[must_use]
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A call of a task of `probe`, with arguments in JSON.
+    ///
+    /// # Panics
+    /// When `arguments` is not JSON.
+    #[must_use]
+    pub fn call(&self, task: &str, arguments: &str) -> Call {
+        let arguments = Value::from_json_str(arguments).expect("the arguments are JSON");
+        Call::new(&self.probe, task, arguments)
+    }
+
+    /// A call with other options.
+    #[must_use]
+    pub fn call_with(
+        &self,
+        task: &str,
+        arguments: &str,
+        change: impl FnOnce(&mut CallOptions),
+    ) -> Call {
+        let mut options = CallOptions::default();
+        change(&mut options);
+        self.call(task, arguments).with_options(options)
+    }
+
+    /// Submits a call with the default options.
+    #[must_use]
+    pub fn submit(&self, task: &str, arguments: &str) -> TaskFuture {
+        self.host.submit(self.call(task, arguments))
+    }
+
+    /// Submits a call with other options.
+    #[must_use]
+    pub fn submit_with(
+        &self,
+        task: &str,
+        arguments: &str,
+        change: impl FnOnce(&mut CallOptions),
+    ) -> TaskFuture {
+        self.host.submit(self.call_with(task, arguments, change))
+    }
+
+    /// A run that returns `number`.
+    #[must_use]
+    pub fn number(&self, number: i64) -> TaskFuture {
+        self.submit("add", &format!("{{\"left\":{number},\"right\":0}}"))
+    }
+
+    /// A run that fails: its kind is `odd`.
+    #[must_use]
+    pub fn failing(&self) -> TaskFuture {
+        self.submit("half", r#"{"number":5}"#)
+    }
+
+    /// The call of a run that goes on until it is let go, and completes then.
+    #[must_use]
+    pub fn holding(&self) -> Call {
+        // It looks whether it is asked to stop, and has all the time it wants to return then.
+        self.call_with("patience", "{}", |options| options.limits.cancel_grace = LONG)
+    }
+
+    /// Such a run. Not where `submit` returns when runs have ended: it would not.
+    ///
+    /// # Panics
+    /// There.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        assert!(!self.executor.runs_in_submit, "nobody would be there to let it go");
+        Held(self.host.submit(self.holding()))
+    }
+
+    /// The name of the state that a run ends in, and of those before it.
+    ///
+    /// # Panics
+    /// When the run does not end.
+    #[must_use]
+    pub fn states(&self, future: &TaskFuture) -> Vec<String> {
+        self.history(future).0.iter().map(|state| state.name.to_string()).collect()
+    }
+
+    /// The states that a run went through, and how its attempts ended. Each is told of once.
+    ///
+    /// # Panics
+    /// When the run does not end.
+    #[must_use]
+    pub fn history(&self, future: &TaskFuture) -> (Vec<State>, Vec<AttemptEnd>) {
+        ended(future);
+        let told = self.record.take(future.id());
+        (told.states, told.attempts)
+    }
+
+    /// What a run wrote to its log.
+    ///
+    /// # Panics
+    /// When the run does not end.
+    #[must_use]
+    pub fn log(&self, future: &TaskFuture) -> Vec<String> {
+        ended(future);
+        self.record.take(future.id()).lines.into_iter().map(|line| line.message).collect()
+    }
+
+    /// A flow file that uses `probe`.
+    ///
+    /// # Panics
+    /// When it has faults.
+    #[must_use]
+    pub fn plan(&self, text: &str) -> Arc<Plan> {
+        self.host
+            .plan(self.flow_file(text), &Given::new())
+            .unwrap_or_else(|fault| panic!("{fault}"))
+    }
+
+    /// The faults of a flow file that uses `probe`.
+    ///
+    /// # Panics
+    /// When it has none.
+    #[must_use]
+    pub fn faults(&self, text: &str) -> String {
+        let planned = self.host.plan(self.flow_file(text), &Given::new());
+        planned.expect_err("the flow has faults").to_string()
+    }
+
+    /// Writes a flow file that uses `probe`, and says where it is.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    #[must_use]
+    pub fn flow_file(&self, text: &str) -> PathBuf {
+        let path = self.path("flow.toml");
+        let probe = artifacts::guest("probe");
+        let text = format!("components.probe.path = '{}'\n{text}", probe.display());
+        std::fs::write(&path, text).expect("there is room for a file");
+        path
+    }
+
+    /// Runs a flow file that uses `probe`.
+    ///
+    /// # Panics
+    /// When it has faults.
+    #[must_use]
+    pub fn flow(&self, text: &str) -> FlowRunFuture {
+        self.host.run_flow(self.plan(text))
+    }
+}
+
+/// A run that goes on until it is let go.
+pub struct Held(pub TaskFuture);
+
+impl Held {
+    /// Lets it go, and waits until it has completed.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn let_go(&self) {
+        self.release();
+        assert!(ended(&self.0).value().is_some(), "{:?}", self.0);
+    }
+
+    /// Lets it go.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn release(&self) {
+        // One that is cancelled before it runs ends as cancelled.
+        let start = std::time::Instant::now();
+        while self.0.state().name == "Pending" {
+            assert!(start.elapsed() < LONG, "{:?} does not start", self.0);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.0.cancel();
+    }
+}
+
+fn ended(future: &TaskFuture) -> Outcome {
+    let state = future.wait(Some(LONG));
+    assert!(state.is_final(), "{future:?} has not ended");
+    future.outcome().expect("it has ended")
+}

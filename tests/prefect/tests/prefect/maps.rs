@@ -1,0 +1,4 @@
+use sandmill_test_prefect::Scenario;
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![]
+}
