@@ -77,7 +77,8 @@ fn a_list_is_filtered_by_state_name_time_and_label() {
     assert_eq!(names(&[]), ["bad", "even", "odd"]);
     assert_eq!(names(&["--limit", "1"]), ["bad"]);
     assert_eq!(names(&["--flow", "even"]), ["even"]);
-    assert_eq!(names(&["--state", "failed"]), ["bad"]);
+    assert_eq!(names(&["--state", "failed"]), ["bad", "odd"]);
+    assert_eq!(names(&["--state", "completed"]), ["even"]);
     assert_eq!(names(&["--label", "nightly", "--label", "first"]), ["odd"]);
     assert_eq!(names(&["--label", "first", "--label", "second"]), [""; 0]);
     assert_eq!(names(&["--since", "1h"]).len(), 3);
