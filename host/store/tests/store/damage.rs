@@ -149,7 +149,7 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
 
 /// Bytes between two that are flipped in one run of the test; each run of it takes others. A run
 /// over every byte takes minutes: `SANDMILL_FLIP_EVERY=1`.
-const FLIP_EVERY: usize = 29;
+const FLIP_EVERY: usize = 61;
 
 fn flip_every() -> usize {
     std::env::var("SANDMILL_FLIP_EVERY")
