@@ -188,7 +188,7 @@ fn what_is_deepest_goes_first_and_as_soon_as_it_can() {
 
 #[test]
 fn a_long_chain_of_commands_fails_and_is_let_go_of_without_deep_recursion() {
-    const LENGTH: u32 = 200_000;
+    const LENGTH: u32 = 50_000;
     for fails in [true, false] {
         let mut book = book(None);
         book.add(spec(false, false), Given::default(), None).unwrap();

@@ -216,12 +216,11 @@ impl FlowCalls for ComponentCalls {
         let asked = FlowStep::Length(command, None);
         let recorded = self.recorded()?;
         match &recorded {
-            Some(FlowStep::Length(number, known)) if *number == command => {
-                if let Some(length) = *known {
-                    self.on_book(|book| book.sized(command, length));
-                    return Ok(Ok(length));
-                }
+            Some(FlowStep::Length(number, Some(length))) if *number == command => {
+                self.on_book(|book| book.sized(command, *length));
+                return Ok(Ok(*length));
             }
+            Some(FlowStep::Length(number, None)) if *number == command => {}
             Some(other) => return self.changed(other, &asked.to_string()),
             None => {}
         }
