@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, value_parser};
 use sandmill::core::units::parse_duration;
 
+use super::component::NamedComponent;
 use crate::arguments::Assignment;
 use crate::flags::{ExecutorFlags, GrantFlags, LimitFlags, LogFlags, Settings};
 use crate::overrides::Overrides;
@@ -17,6 +18,7 @@ Examples:
   sandmill run examples/census -p root=./src -p top=5
   sandmill run flow.toml --executor inline --logs  one run at a time, with all it logs
   sandmill run flow.toml --output json | jq .result
+  sandmill run flows.wasm#fan_out -p runs=100      a flow that is code in a component
   sandmill run nightly --idempotency-key 2026-11-21 --label nightly
 
 The whole file is checked first: all faults are printed with line and column, and nothing runs.
@@ -44,6 +46,10 @@ pub(crate) struct RunArgs {
     /// file's bytes; `@@` stands for a leading `@`.
     #[arg(short = 'p', long = "parameter", value_name = "NAME=VALUE", value_parser = value_parser!(Assignment))]
     pub(super) parameters: Vec<Assignment>,
+    /// A component whose tasks a flow component calls by this name; its own needs no name. May be
+    /// given more than once.
+    #[arg(long = "component", value_name = "NAME=FILE", value_parser = value_parser!(NamedComponent))]
+    pub(super) components: Vec<NamedComponent>,
     #[command(flatten)]
     pub(super) history: HistoryFlags,
     #[command(flatten)]

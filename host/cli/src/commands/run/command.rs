@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use sandmill::flow_file::{FlowFile, FlowRunFuture, Plan, StartOptions};
 use sandmill::store::{Reader, Store};
-use sandmill::{FlowError, FlowStart, Host, PlannedFlow, ResumeOptions, RunId, StartedFlow};
+use sandmill::{
+    CodedFlow, FlowError, FlowStart, Host, PlannedFlow, ResumeOptions, RunId, StartedFlow,
+};
 
 use super::args::RunArgs;
+use super::component::FlowName;
 use super::drive::{Drive, Place};
 use super::flow_file;
 use crate::commands::runs::{end_of_past, go_on};
@@ -22,6 +25,17 @@ use crate::stores::{self, store_error};
 
 /// Runs the flow.
 pub(crate) fn run(args: &RunArgs, ui: &Arc<Ui>, config: &Config) -> Result<u8> {
+    match FlowName::of(&args.flow) {
+        Some(name) => run_code(args, ui, config, &name),
+        None => run_file(args, ui, config),
+    }
+}
+
+fn run_file(args: &RunArgs, ui: &Arc<Ui>, config: &Config) -> Result<u8> {
+    if !args.components.is_empty() {
+        return Err(CliError::input("--component is for flows of components")
+            .hint("a flow file names its components itself"));
+    }
     let path = flow_file::flow_path(&args.flow)?;
     let text = flow_file::read(&path)?;
     let file = FlowFile::read(&path, &text);
@@ -31,22 +45,28 @@ pub(crate) fn run(args: &RunArgs, ui: &Arc<Ui>, config: &Config) -> Result<u8> {
     if args.build && sound {
         flow_file::build(ui, &file)?;
     }
-    let watcher = Watcher::new(config.logs.unwrap_or(LogChoice::Failed));
-    let kind = config.executor.unwrap_or(ExecutorKind::Pool);
-    let store = if sound && !args.history.no_history {
-        Some(stores::open(config, &format!("sandmill run {}", args.flow.display()))?)
-    } else {
-        None
-    };
-    let host = Opening::new(config, kind).observed(&watcher).stored(store.clone()).open()?;
-    let plan = flow_file::check(args, &file, &host, config)?;
+    let starting = Starting::open(args, ui, config, sound)?;
+    let plan = flow_file::check(args, &file, &starting.host, config)?;
     if signals::interrupted() {
         return Err(CliError::interrupted());
     }
-    expect(&watcher, &plan);
-    let place = Place { kind, slots: host.executor().slots() };
-    let started = Starting { args, config, ui, host, store, watcher, place };
-    started.start(PlannedFlow { plan, text, path })
+    expect(&starting.watcher, &plan);
+    starting.start(&What::File(PlannedFlow { plan, text, path }))
+}
+
+fn run_code(args: &RunArgs, ui: &Arc<Ui>, config: &Config, name: &FlowName) -> Result<u8> {
+    if args.build {
+        return Err(CliError::input("--build is for flow files, which say how to build")
+            .hint("build the component with cargo"));
+    }
+    let component = name.load()?;
+    signals::listen();
+    let starting = Starting::open(args, ui, config, true)?;
+    let flow = name.check(args, &starting.host, component)?;
+    if signals::interrupted() {
+        return Err(CliError::interrupted());
+    }
+    starting.start(&What::Code(flow))
 }
 
 fn expect(watcher: &Watcher, plan: &Plan) {
@@ -66,12 +86,37 @@ struct Starting<'a> {
     place: Place,
 }
 
-impl Starting<'_> {
-    fn start(self, flow: PlannedFlow) -> Result<u8> {
+/// What is to be run.
+enum What {
+    File(PlannedFlow),
+    Code(CodedFlow),
+}
+
+impl<'a> Starting<'a> {
+    /// Opens the store, if one is to be kept, and the host.
+    fn open(args: &'a RunArgs, ui: &'a Arc<Ui>, config: &'a Config, kept: bool) -> Result<Self> {
+        let watcher = Watcher::new(config.logs.unwrap_or(LogChoice::Failed));
+        let kind = config.executor.unwrap_or(ExecutorKind::Pool);
+        let store = if kept && !args.history.no_history {
+            Some(stores::open(config, &format!("sandmill run {}", args.flow.display()))?)
+        } else {
+            None
+        };
+        let host = Opening::new(config, kind).observed(&watcher).stored(store.clone()).open()?;
+        let place = Place { kind, slots: host.executor().slots() };
+        Ok(Self { args, config, ui, host, store, watcher, place })
+    }
+
+    fn start(self, what: &What) -> Result<u8> {
         let overrides = self.args.overrides();
         let options = under(&self.host, &overrides);
         let Some(store) = &self.store else {
-            let future = run_unkept(&self.host, flow.plan, options);
+            let future = match what {
+                What::File(flow) => run_unkept(&self.host, Arc::clone(&flow.plan), options),
+                What::Code(flow) => {
+                    self.host.run_coded_flow(flow, &options).map_err(|error| flow_error(&error))?
+                }
+            };
             return self.drive().to_end(&future);
         };
         let start = FlowStart {
@@ -81,8 +126,11 @@ impl Starting<'_> {
             resume: options,
             ..FlowStart::default()
         };
-        let started = self.host.start_flow(&flow, start).map_err(|error| flow_error(&error))?;
-        match started {
+        let started = match what {
+            What::File(flow) => self.host.start_flow(flow, start),
+            What::Code(flow) => self.host.start_coded_flow(flow, start),
+        };
+        match started.map_err(|error| flow_error(&error))? {
             StartedFlow::New(future) => self.drive().to_end(&future),
             StartedFlow::Exists(run) => {
                 let reader = Reader::open(store.dir()).map_err(|error| store_error(&error))?;
@@ -154,6 +202,7 @@ pub(crate) fn flow_error(error: &FlowError) -> CliError {
             CliError::input("the flow has faults; nothing was run").detail(faults)
         }
         FlowError::Read { source, .. } => CliError::input(error.to_string()).detail(source),
+        FlowError::Refused(end) => CliError::input(end.message.clone()),
         FlowError::Source { .. } => CliError::infrastructure(error.to_string())
             .hint("a flow that was changed is run anew: sandmill run"),
         _ => host_error_hint(CliError::infrastructure(error.to_string())),

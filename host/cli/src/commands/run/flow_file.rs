@@ -25,6 +25,12 @@ const FLOW_FILE: &str = "flow.toml";
 
 /// The flow file that is meant.
 pub(super) fn flow_path(flow: &Path) -> Result<PathBuf> {
+    if flow.is_file() && flow.extension().is_some_and(|end| end == "wasm") {
+        let shown = flow.display();
+        return Err(CliError::input(format!("`{shown}` is a component, not a flow file")).hint(
+            format!("name the flow in it: {shown}#FLOW; `sandmill inspect {shown}` lists them"),
+        ));
+    }
     let path = if flow.is_dir() { flow.join(FLOW_FILE) } else { flow.to_owned() };
     if path.is_file() {
         return Ok(path);

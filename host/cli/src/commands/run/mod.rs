@@ -2,6 +2,7 @@
 
 mod args;
 mod command;
+mod component;
 mod drive;
 mod flow_file;
 mod report;
