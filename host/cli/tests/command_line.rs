@@ -8,7 +8,9 @@ use support::{Place, document};
 #[test]
 fn help_and_version_go_to_stdout() {
     let place = Place::new();
-    for command in ["run", "call", "map", "inspect", "new", "doctor", "config", "completions"] {
+    for command in
+        ["run", "call", "map", "runs", "cache", "inspect", "new", "doctor", "config", "completions"]
+    {
         let said = place.run(&[command, "--help"]);
         assert_eq!(said.code, 0, "{command}");
         assert!(said.stdout.contains("--output"), "{command}");

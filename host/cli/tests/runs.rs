@@ -1,0 +1,101 @@
+//! The JSON documents of `runs` and `cache`, held against their schemas, on a flow with an end of
+//! every kind. What the commands do is tested in `tests/`.
+
+mod support;
+
+use sandmill_test_artifacts::guest;
+use serde_json::Value as Json;
+use support::{Place, document};
+
+const FLOW: &str = "[flow]\nname = \"mixed\"\nresult = \"sum.result\"\nlabels = [\"a\"]\n\
+    [components.probe]\npath = \"probe.wasm\"\n\
+    [tasks.halves]\ncall = \"probe.half\"\narguments.number = { map = [2, 3, 4] }\n\
+    retries = 1\ncache = true\n\
+    [tasks.again]\ncall = \"probe.half\"\narguments.number = { map = \"halves.result\" }\n\
+    [tasks.speak]\ncall = \"probe.speak\"\narguments.word = \"hey\"\n\
+    [tasks.sum]\ncall = \"probe.sum\"\narguments.numbers = [1, 2]\n";
+
+fn lines(schema: &str, text: &str) -> Vec<Json> {
+    text.lines().map(|line| document(schema, line)).collect()
+}
+
+#[test]
+fn every_document_is_as_its_schema_says() {
+    let place = Place::new();
+    std::fs::copy(guest("probe"), place.path().join("probe.wasm")).expect("it can be copied");
+    place.write("flow.toml", FLOW);
+    let json = |args: &[&str]| place.run(&[args, &["-o", "json"]].concat());
+    let listed = json(&["runs", "list"]);
+    assert_eq!((listed.code, listed.stdout.as_str()), (2, ""), "there is no history yet");
+    for _ in 0..2 {
+        let said = json(&["run", ".", "--idempotency-key", "k"]);
+        assert_eq!(said.code, 1, "{}", said.stderr);
+        document("run", &said.stdout);
+    }
+    let said = json(&["runs", "rerun", "latest", "--failed"]);
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    document("run", &said.stdout);
+
+    let listed = document("runs-list", &json(&["runs", "list", "--all"]).stdout);
+    assert_eq!(listed["flows"].as_array().map(Vec::len), Some(2));
+    document("runs-show", &json(&["runs", "show", "latest"]).stdout);
+    let shown = document("runs-show", &json(&["runs", "show", "latest", "--runs"]).stdout);
+    assert_eq!(shown["runs"].as_array().map(Vec::len), Some(8));
+    document("runs-show-run", &json(&["runs", "show", "latest/halves[1]"]).stdout);
+    assert!(lines("runs-event", &json(&["runs", "events", "latest"]).stdout).len() > 8);
+    assert!(!lines("runs-log", &json(&["runs", "logs", "latest/speak"]).stdout).is_empty());
+    for run in ["latest", "latest/halves[0]", "latest/halves[1]", "latest/again[1]"] {
+        document("runs-result", &json(&["runs", "result", run]).stdout);
+        document("runs-explain", &json(&["runs", "explain", run]).stdout);
+    }
+    document("run", &json(&["runs", "watch", "latest"]).stdout);
+
+    document("cache-list", &json(&["cache", "list"]).stdout);
+    let explain = ["cache", "explain", "probe.wasm", "half", "-a"];
+    for (number, hit) in [("number=2", true), ("number=20", false)] {
+        let said = json(&[&explain[..], &[number]].concat());
+        assert_eq!(document("cache-explain", &said.stdout)["hit"], hit, "{}", said.stderr);
+    }
+    document("call", &json(&["call", "probe.wasm", "half", "-a", "number=2", "--cache"]).stdout);
+    document("cache-clear", &json(&["cache", "clear"]).stdout);
+    document("runs-delete", &json(&["runs", "delete", "latest"]).stdout);
+    document("runs-delete", &json(&["runs", "prune", "--older-than", "0", "--dry-run"]).stdout);
+    document("runs-delete", &json(&["runs", "prune", "--older-than", "0"]).stdout);
+    document("doctor", &json(&["doctor"]).stdout);
+}
+
+#[test]
+fn a_data_directory_is_checked_and_one_that_is_open_to_others_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    let open = place.path().join("open");
+    std::fs::create_dir(&open).expect("it can be made");
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&open, mode).expect("they can be set");
+    std::fs::copy(guest("probe"), place.path().join("probe.wasm")).expect("it can be copied");
+    place.write("flow.toml", FLOW);
+    let said = place.run(&["run", ".", "--data-dir", "open"]);
+    assert_eq!(said.code, 3, "{}", said.stderr);
+    assert!(said.stderr.contains("chmod"), "{}", said.stderr);
+    let said = place.run(&["config", "show", "--data-dir", "open", "-o", "json"]);
+    let shown = document("config", &said.stdout);
+    let settings = shown["settings"].as_array().expect("it is a list");
+    let dir = settings.iter().find(|setting| setting["key"] == "store.dir").expect("it is there");
+    assert_eq!((&dir["value"], &dir["layer"]), (&"open".into(), &"flag".into()));
+}
+
+#[test]
+fn flows_of_components_are_named_and_checked() {
+    let place = Place::new();
+    let flows = guest("flows").to_str().expect("its path is UTF-8").to_owned();
+    let said = place.run(&["inspect", &flows, "-o", "json"]);
+    let shown = document("inspect", &said.stdout);
+    let tasks = shown["tasks"].as_array().expect("it is a list");
+    assert!(tasks.iter().any(|task| task["flow"] == true), "{shown}");
+    let said = place.run(&["run", &format!("{flows}#nothing_like_it")]);
+    assert_eq!(said.code, 2, "{}", said.stderr);
+    assert!(said.stderr.contains("hint:"), "{}", said.stderr);
+    let said = place.run(&["run", &flows]);
+    assert_eq!(said.code, 2);
+    assert!(said.stderr.contains("#FLOW"), "{}", said.stderr);
+}
