@@ -17,6 +17,7 @@ use crate::block_on::block_on;
 use crate::describe::is_name;
 use crate::dirs;
 use crate::engine::{Kind, POOLED_TABLE_ELEMENTS};
+use crate::futures::MAX_WAITED;
 use crate::host::{RunIdentity, State, on_epoch};
 use crate::network::NetworkGate;
 use crate::outcome::{self, Phase, Refusal};
@@ -222,6 +223,11 @@ fn new_store(linked: &Linked, state: State, limits: &Limits) -> Result<Store<Sta
     store.epoch_deadline_callback(on_epoch);
     let hostcall = limits.output.max(HOSTCALL_BYTES).saturating_add(HOSTCALL_SLACK);
     store.set_hostcall_fuel(usize::try_from(hostcall).unwrap_or(usize::MAX));
+    // The engine counts handles as the guest sees them, lent ones once more. Ours is the limit
+    // that is to be hit: it has its words.
+    let lent = usize::try_from(limits.handles).unwrap_or(usize::MAX).saturating_add(MAX_WAITED);
+    let handles = lent.saturating_mul(2).max(store.max_component_handles());
+    store.set_max_component_handles(handles);
     if let Some(fuel) = limits.fuel {
         store.set_fuel(fuel).map_err(|error| {
             End::new(EndKind::HostError, format!("fuel cannot be metered: {error:#}"))

@@ -18,6 +18,7 @@ package sandmill:test;
 
 world guest {
     include sandmill:task/task@0.1.0;
+    import sandmill:task/futures@0.1.0;
     import wasi:random/random@0.2.0;
     import wasi:random/insecure-seed@0.2.0;
     import wasi:io/poll@0.2.0;
@@ -28,6 +29,11 @@ world guest {
     import wasi:cli/stderr@0.2.0;
     import wasi:io/streams@0.2.0;
     import wasi:http/types@0.2.0;
+}
+
+world flow-guest {
+    include guest;
+    export sandmill:task/flows@0.1.0;
 }
 
 package wasi:random@0.2.0 {
@@ -101,7 +107,37 @@ pub(crate) fn guest(imports: &str, items: &str, body: &str) -> Component {
 
 /// Like [`guest`], with another declaration of the memory.
 pub(crate) fn guest_with_memory(memory: &str, imports: &str, items: &str, body: &str) -> Component {
-    component(&format!(
+    component(&module(memory, imports, items, body))
+}
+
+/// A guest like [`guest`] whose task `t` is a flow. `names` has the text of its flows' names, of
+/// one byte each: `t`.
+pub(crate) fn flow(imports: &str, names: &str, body: &str) -> Component {
+    let stores: String = (0..names.len())
+        .map(|place| {
+            let at = 240 + 8 * place;
+            format!(
+                "(i32.store (i32.const {at}) (i32.const {})) (i32.store (i32.const {}) (i32.const 1))",
+                232 + place,
+                at + 4
+            )
+        })
+        .collect();
+    let items = format!(
+        r#"(data (i32.const 232) "{names}")
+        (func (export "sandmill:task/flows@0.1.0#names") (result i32)
+            (i32.store (i32.const 224) (i32.const 240))
+            (i32.store (i32.const 228) (i32.const {}))
+            {stores}
+            (i32.const 224))"#,
+        names.len()
+    );
+    let memory = "(memory $memory (export \"memory\") 2)";
+    component_of("flow-guest", &module(memory, imports, &items, body))
+}
+
+fn module(memory: &str, imports: &str, items: &str, body: &str) -> String {
+    format!(
         r#"(module
             {imports}
             {memory}
@@ -151,17 +187,21 @@ pub(crate) fn guest_with_memory(memory: &str, imports: &str, items: &str, body: 
                 (result i32)
                 {body})
             {items})"#
-    ))
+    )
 }
 
 /// A component of one core module that implements the contract.
 pub(crate) fn component(module: &str) -> Component {
+    component_of("guest", module)
+}
+
+fn component_of(world: &str, module: &str) -> Component {
     let mut module = wat::parse_str(module).expect("the test's module is well-formed");
     let mut resolve = wit_parser::Resolve::default();
     let wit = concat!(env!("CARGO_MANIFEST_DIR"), "/wit");
     resolve.push_dir(wit).expect("the contract parses");
     let package = resolve.push_str("test.wit", WIT).expect("the test's WIT parses");
-    let world = resolve.select_world(&[package], Some("guest")).expect("the world is there");
+    let world = resolve.select_world(&[package], Some(world)).expect("the world is there");
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false)
         .expect("the metadata fits");
     let bytes = ComponentEncoder::default()
