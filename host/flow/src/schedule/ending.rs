@@ -156,9 +156,7 @@ impl Schedule {
         for id in 0..self.stages.len() {
             let cause = Cause::NotRun(Arc::clone(&why));
             match &self.stages[id].phase {
-                Phase::Waiting | Phase::Due
-                    if self.stages[id].started.is_empty() && !self.stages[id].told_whole =>
-                {
+                Phase::Waiting | Phase::Due if !self.stages[id].spared => {
                     self.end_unopened(id, &cause);
                     self.pending.push_back(Step::End { node: id, index: None, cause });
                 }
@@ -303,6 +301,7 @@ impl Schedule {
         self.unfinished -= 1;
         self.rest(id);
         // Those that never came were of another flow.
+        self.stages[id].whole_left = false;
         self.recalled(id, self.stages[id].started_left);
         for other in self.gated[id].clone().iter() {
             self.stages[*other].waiting -= 1;

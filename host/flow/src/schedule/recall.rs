@@ -29,7 +29,11 @@ impl Schedule {
         let stage = &mut self.stages[node];
         let index = match index {
             None if self.plan.nodes[node].mapped => {
-                stage.told_whole = true;
+                if !std::mem::replace(&mut stage.whole_left, true) {
+                    stage.started_left += 1;
+                    self.recalled += 1;
+                }
+                self.spare(node);
                 return;
             }
             index => index.unwrap_or(0),
@@ -38,6 +42,26 @@ impl Schedule {
             stage.started.set(index);
             stage.started_left += 1;
             self.recalled += 1;
+            self.spare(node);
+        }
+    }
+
+    /// A task and those before it are not ended because the flow stops: they came to what was told
+    /// of, and will again.
+    fn spare(&mut self, node: NodeId) {
+        let mut spared = vec![node];
+        while let Some(id) = spared.pop() {
+            if !std::mem::replace(&mut self.stages[id].spared, true) {
+                let node = &self.plan.nodes[id];
+                spared.extend(node.gates.iter().chain(&node.pipes));
+            }
+        }
+    }
+
+    /// A task has been opened: if something was told of all its runs, it is told of no longer.
+    pub(super) fn opened(&mut self, id: NodeId) {
+        if std::mem::take(&mut self.stages[id].whole_left) {
+            self.recalled(id, 1);
         }
     }
 
@@ -74,7 +98,8 @@ impl Schedule {
         }
         for id in 0..self.stages.len() {
             self.stages[id].started = super::marks::Marks::default();
-            self.stages[id].told_whole = false;
+            self.stages[id].spared = false;
+            self.stages[id].whole_left = false;
             self.recalled(id, self.stages[id].started_left);
         }
         self.stop_the_rest();

@@ -194,6 +194,7 @@ impl Schedule {
             deferred,
         }));
         self.sized(id);
+        self.opened(id);
         if total == 0 {
             self.finish(id);
         }

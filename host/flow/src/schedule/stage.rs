@@ -39,8 +39,10 @@ pub(super) struct Stage {
     /// again.
     pub(super) started: Marks,
     pub(super) started_left: u64,
-    /// Whether runs of a map were told of all at once before the flow was taken up.
-    pub(super) told_whole: bool,
+    /// Whether runs of a map were told of all at once then, and have not been again.
+    pub(super) whole_left: bool,
+    /// Whether it or something after it was told of then.
+    pub(super) spared: bool,
     /// How its runs ended. One that ended before it had any counts as one run.
     pub(super) tally: Tally,
     /// How many runs failed, and not because of others.
