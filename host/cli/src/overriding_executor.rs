@@ -107,7 +107,8 @@ mod tests {
         }
 
         fn prepare(&self, _: &Component) -> Result<Arc<sandmill::ComponentInfo>, sandmill::End> {
-            Ok(Arc::new(sandmill::ComponentInfo { tasks: Vec::new(), imports: Vec::new() }))
+            let (tasks, imports, flows) = (Vec::new(), Vec::new(), Vec::new());
+            Ok(Arc::new(sandmill::ComponentInfo { tasks, imports, flows }))
         }
     }
 

@@ -15,17 +15,17 @@ use crate::output::moment;
 const EXAMPLES: &str = "\
 Examples:
   sandmill runs list --state failed --since 2days
-  sandmill runs show latest                 its stages, and the runs worth a look
-  sandmill runs explain latest              why it failed, or why it is not running, in words
-  sandmill runs resume latest               after a kill or Ctrl-C: nothing is done twice
-  sandmill runs rerun latest --failed       again what failed; the rest is used again
+  sandmill runs show latest            its stages, and runs worth a look
+  sandmill runs explain latest         why it failed or is not running
+  sandmill runs resume latest          after a kill: nothing is done twice
+  sandmill runs rerun latest --failed  only what failed
 
-ID is that of a flow run or of a run of one of its tasks: whole, its first four or more characters
-as far as no other begins so, `latest` for the flow run that was made last, or `ID/task[3]` for a run
-of a flow run.
+ID is that of a flow run or of a run of one of its tasks: whole, its first four
+or more characters as far as no other begins so, `latest` for the flow run that
+was made last, or `ID/task[3]` for a run of a flow run.
 
-Exit codes: 0 done, 1 a run failed, 2 there is no such run, or it cannot be done to it,
-3 infrastructure, 124 timed out, 130 interrupted.";
+Exit codes: 0 done, 1 a run failed, 2 there is no such run or it cannot be done
+to it, 3 infrastructure, 124 timed out, 130 interrupted.";
 
 /// Looks at runs of flows, and resumes, repeats, cancels or deletes them.
 #[derive(Debug, Args)]

@@ -45,7 +45,13 @@ pub(super) fn logs(args: &LogsArgs, ui: &Ui, reader: &Reader, lines: &LogReader)
     let flow = found.flow();
     let scope = match found {
         Found::Flow(flow) => LogScope::Flow(flow),
-        Found::Run(flow, key) => LogScope::Run(run_record(reader, flow, key)?.run),
+        Found::Run(flow, key) => {
+            let record = run_record(reader, flow, key)?;
+            if let Some(from) = record.value_of {
+                ui.talk(format_args!("it did not run: its value is that of run {from}"));
+            }
+            LogScope::Run(record.run)
+        }
     };
     if let Some(task) = &args.task {
         let stages = reader.stages(flow).map_err(|error| store_error(&error))?;

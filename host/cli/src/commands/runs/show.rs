@@ -81,7 +81,11 @@ fn show_flow(args: &ShowArgs, ui: &Ui, reader: &Reader, id: RunId) -> Result<u8>
         return Ok(exit_code::SUCCESS);
     }
     let mut lines = head(&seen);
-    lines.extend(tree(reader, &seen, &parts, "", 0)?);
+    let tree = tree(reader, &seen, &parts, "", 0)?;
+    lines.extend(match ui.stdout_terminal {
+        true => fit(tree),
+        false => tree,
+    });
     if seen.more {
         lines.push("… and more runs: --limit shows more of them".to_owned());
     }
@@ -274,6 +278,13 @@ fn tree(
         }
     }
     Ok(lines)
+}
+
+/// A tree is no tree any more when its lines are broken: `explain` has the words in full.
+fn fit(lines: Vec<String>) -> Vec<String> {
+    let width = usize::from(console::Term::stdout().size().1).max(40);
+    let cut = |line: String| console::truncate_str(&line, width, "…").into_owned();
+    lines.into_iter().map(cut).collect()
 }
 
 const fn branches(last: bool) -> (&'static str, &'static str) {
