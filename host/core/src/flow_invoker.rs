@@ -35,6 +35,8 @@ pub trait FlowInvoker: Invoker {
     ///
     /// A flow has to do the same whenever it is told the same: it gets a clock and randomness that
     /// follow from its component, name and arguments, and one that is granted more than environment
-    /// variables is `refused`. So is a task that is no flow.
+    /// variables is `refused`. So is a task that is no flow. Of its circumstances
+    /// (`sandmill:task/context`) it sees the id of its run, which stays the same; that it is the
+    /// first attempt, has no deadline and is not cancelled is what it sees each time.
     fn run_flow(&self, flow: FlowInstance<'_>, calls: Box<dyn FlowCalls>) -> Report;
 }
