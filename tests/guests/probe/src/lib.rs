@@ -25,6 +25,7 @@ sandmill_guest::export!(
     nothing,
     refuse,
     flaky,
+    pattern,
     panic,
     speak,
     report,
@@ -116,6 +117,12 @@ fn flaky(failures: u32) -> Result<u32, Failure> {
         return Err(Failure::new("busy", format!("no luck in attempt {attempt}")));
     }
     Ok(attempt)
+}
+
+/// So many numbers: 1 for each `every`-th, beginning with the first, and 0 for the others.
+#[task]
+fn pattern(count: u32, every: u32) -> Vec<u32> {
+    (0..count).map(|number| u32::from(number.is_multiple_of(every.max(1)))).collect()
 }
 
 /// Panics with a message.
