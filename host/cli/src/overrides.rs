@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sandmill::core::CachePolicy;
 use sandmill::core::units::parse_duration;
 use sandmill::{CallOptions, Grants, LimitOverrides};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -114,9 +113,7 @@ impl Overrides {
         let cache = match self.cache {
             Some(false) => None,
             // Without a key only what nothing is granted to can be cached.
-            Some(true) if grants.is_empty() => {
-                Some(options.cache.clone().unwrap_or_else(CachePolicy::default))
-            }
+            Some(true) if grants.is_empty() => Some(options.cache.clone().unwrap_or_default()),
             _ => options.cache.clone(),
         };
         CallOptions {

@@ -227,6 +227,7 @@ struct Disk(TempDir);
 
 impl Disk {
     /// One of so many mebibytes; none where nobody may make one.
+    #[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
     fn new(mebibytes: u32) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let size = format!("size={mebibytes}m,mode=0700");
@@ -282,4 +283,43 @@ fn a_full_disk_is_waited_out() {
     let marks = flow.marks();
     assert_eq!(marks.len() as u64, RUNS);
     assert!(marks.values().all(|times| *times == 1), "a run was done twice");
+}
+
+#[test]
+fn a_flow_that_is_code_goes_on_after_a_kill() {
+    const RUNS: u64 = 400;
+    let flow = Flow::stamps(1);
+    let code = format!("{}#stamp_twice", sandmill_test_artifacts::guest("flows").display());
+    let marks = format!("{}::/marks:rw", flow.path().join("marks").display());
+    let (runs, second) = (format!("runs={RUNS}"), "second=1000000".to_owned());
+    let run = [
+        "run",
+        &code,
+        "-p",
+        &runs,
+        "-p",
+        &second,
+        "-p",
+        "folder=/marks",
+        "--dir",
+        &marks,
+        "--slots",
+        "2",
+    ];
+    let mut running = start_in(flow.path(), &run);
+    until("a part of the work", || {
+        assert!(!running.has_ended(), "it was done before it could be killed");
+        (flow.marks().len() as u64 > RUNS / 2).then_some(())
+    });
+    running.signal("KILL");
+    drop(running.wait());
+    let resumed = json(&flow.call(&["runs", "resume", "latest", "-o", "json"]).exits(0));
+    // Each stamp gives twice its number, and the second one takes what the first one gave.
+    assert_eq!(resumed["result"], 2 * (RUNS * (RUNS - 1) + RUNS * 1_000_000));
+    assert!(resumed["reused"].as_u64().unwrap() > 0, "{resumed}");
+    let marks = flow.marks();
+    assert_eq!(marks.len() as u64, 2 * RUNS);
+    assert!(marks.values().sum::<u64>() <= 2 * RUNS + 2, "more than what was under way was redone");
+    let wrong = flow.call(&["run", &code, "-p", "runs=many"]).exits(2);
+    assert!(wrong.stderr.contains("`folder`"), "{}", wrong.stderr);
 }
