@@ -15,7 +15,7 @@ pub(super) struct Link {
     raises: bool,
     /// Runs for elements that are not there are skipped.
     pub(super) skips: bool,
-    /// It takes states in the place of results.
+    /// It has to know of each run why it failed: it takes states in the place of results, say.
     pub(super) told: bool,
 }
 
@@ -36,9 +36,11 @@ pub(super) fn links(plan: &Plan) -> Vec<BTreeMap<NodeId, Link>> {
             let link = links.entry(target.node).or_default();
             link.reads = true;
             link.raises |= target.errors == ErrorsMode::Raise;
-            link.told |= target.errors == ErrorsMode::States;
-            link.skips |=
-                target.errors == ErrorsMode::Skip && matches!(input, Input::Each(List::Of(_)));
+            // What maps over a task that has ended as a whole says of each run why it failed.
+            let each = matches!(input, Input::Each(List::Of(_)));
+            link.told |=
+                target.errors == ErrorsMode::States || each && node.gates.contains(&target.node);
+            link.skips |= target.errors == ErrorsMode::Skip && each;
         }
         links
     };

@@ -2,6 +2,10 @@
 //! else is handed out. Where failures end a map or the flow, what is started depends on the order in
 //! which calls end; so without this a flow could come to something else than it was about to, and
 //! calls that have ended would not be asked for any more.
+//!
+//! What is recalled are runs, and not why others were not started. So where several things could
+//! have kept a run from being started (a map that fails too often and maps over another such one, or
+//! a flow that fails fast), those that were not may end for another of these reasons than before.
 
 use super::schedule::Schedule;
 use super::stage::{Phase, Ready};
