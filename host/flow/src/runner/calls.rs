@@ -269,9 +269,12 @@ impl Drive {
     }
 }
 
-/// Whether a run ended before it was done, by its flow's word.
+/// Whether a run of a flow that stops ended before it was done, by its flow's word. An executor that
+/// is closed with the flow's host refuses what comes too late; whatever else is refused had not
+/// started either, so nothing is lost.
 fn was_cut(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Ended(end) if matches!(end.kind, EndKind::Cancelled | EndKind::TimedOut))
+    let kinds = [EndKind::Cancelled, EndKind::TimedOut, EndKind::Refused];
+    matches!(outcome, Outcome::Ended(end) if kinds.contains(&end.kind))
 }
 
 /// The name of a run for people: `count`, or `count[17]` in a map.
