@@ -8,7 +8,8 @@ use std::time::Duration;
 use sandmill::core::AttemptEnd;
 use sandmill::flow_file::{FlowRunFuture, Given, Plan};
 use sandmill::{
-    Call, CallOptions, Component, Host, HostBuilder, Observer, Outcome, State, TaskFuture, Value,
+    Call, CallOptions, Component, FlowStart, Host, HostBuilder, Observer, Outcome, PlannedFlow,
+    StartedFlow, State, TaskFuture, Value,
 };
 use sandmill_test_artifacts as artifacts;
 use sandmill_test_conformance::{ExecutorUnderTest, Record};
@@ -216,6 +217,28 @@ impl Stage {
         let text = format!("components.probe.path = '{}'\n{text}", probe.display());
         std::fs::write(&path, text).expect("there is room for a file");
         path
+    }
+
+    /// A flow file that uses `probe`, to be written down.
+    ///
+    /// # Panics
+    /// When it has faults.
+    #[must_use]
+    pub fn plan_flow(&self, text: &str) -> PlannedFlow {
+        let planned = self.host.plan_flow(self.flow_file(text), &Given::new());
+        planned.unwrap_or_else(|fault| panic!("{fault}"))
+    }
+
+    /// Runs a flow and writes it down.
+    ///
+    /// # Panics
+    /// When the stage has no history.
+    #[must_use]
+    pub fn start(&self, flow: &PlannedFlow) -> FlowRunFuture {
+        match self.host.start_flow(flow, FlowStart::default()) {
+            Ok(StartedFlow::New(future)) => future,
+            other => panic!("the flow does not start: {other:?}"),
+        }
     }
 
     /// Runs a flow file that uses `probe`.
