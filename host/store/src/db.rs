@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::StoreError;
 use crate::failpoint::hit;
@@ -29,6 +29,9 @@ const CHECKPOINT_PAGES: u32 = 4096;
 /// Bytes that the write-ahead log is cut to once it is in the database.
 const MAX_IDLE_LOG: u32 = 64 * 1024 * 1024;
 
+/// What makes a connection look at the file at all.
+const FIRST_LOOK: &str = "SELECT count(*) FROM sqlite_schema";
+
 /// Statements that are kept prepared for each connection.
 const STATEMENTS: usize = 64;
 
@@ -40,7 +43,7 @@ pub(crate) fn open_writer(path: &Path, migrations: &[&str]) -> Result<Connection
     if path.metadata().is_ok_and(|metadata| metadata.len() > 0) {
         // By a connection that cannot write: closing one that can may put a write-ahead log into
         // the database.
-        let looker = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let looker = look(path)?;
         check_version(&looker, path, known)?;
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
@@ -74,9 +77,33 @@ pub(crate) fn open_writer(path: &Path, migrations: &[&str]) -> Result<Connection
 
 /// Opens a database file that is there, for reading.
 pub(crate) fn open_reader(path: &Path, migrations: &[&str]) -> Result<Connection, StoreError> {
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let connection = look(path)?;
     check_version(&connection, path, migrations.len() as i64)?;
     Ok(connection)
+}
+
+/// Connects for reading. A process that was killed while it made the file has left a journal of
+/// what to undo, which is before there is a write-ahead log: it is undone first, because nobody can
+/// read until then, and no reader can do it.
+fn look(path: &Path) -> Result<Connection, StoreError> {
+    let first = |connection: &Connection| connection.query_row(FIRST_LOOK, [], |_| Ok(()));
+    let looker = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-journal");
+    match first(&looker) {
+        Err(error)
+            if error.sqlite_error_code() == Some(ErrorCode::ReadOnly)
+                && Path::new(&journal).exists() =>
+        {
+            drop(looker);
+            let undoer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            first(&undoer).map_err(|error| StoreError::sqlite(path, error))?;
+            drop(undoer);
+            connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        }
+        // Whoever asks for something will see what is wrong.
+        _ => Ok(looker),
+    }
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {

@@ -1,6 +1,7 @@
 //! Stores of other versions.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use sandmill_core::State;
@@ -79,4 +80,37 @@ fn what_is_no_store_is_refused_and_left_as_it_is() {
     // A file that was made and never written to is a store to be.
     fs::write(&file, "").unwrap();
     drop(open(dir.path()));
+}
+
+/// A process that is killed while it makes the database leaves a journal of what to undo beside it.
+#[test]
+fn a_store_whose_making_was_cut_off_is_made_anew() {
+    let (cut, whole) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let file = whole.path().join("history.db");
+    let connection = rusqlite::Connection::open(&file).unwrap();
+    let filled = "x".repeat(10_000);
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = DELETE; CREATE TABLE t (x); DROP TABLE t; \
+             PRAGMA cache_size = 1; PRAGMA cache_spill = 1; BEGIN; CREATE TABLE t (x);",
+        )
+        .unwrap();
+    for _ in 0..100 {
+        connection.execute("INSERT INTO t VALUES (?)", [&filled]).unwrap();
+    }
+    let data = cut.path().join("data");
+    fs::DirBuilder::new().mode(0o700).create(&data).unwrap();
+    for name in ["history.db", "history.db-journal"] {
+        fs::copy(whole.path().join(name), data.join(name)).unwrap();
+    }
+    assert!(matches!(sandmill_store::Reader::open(&data), Err(StoreError::NoStore { .. })));
+    for name in ["history.db", "history.db-journal"] {
+        fs::copy(whole.path().join(name), data.join(name)).unwrap();
+    }
+    let store = open(cut.path());
+    let journal = create(&store, new_flow("new"));
+    assert_eq!(
+        sandmill_store::Reader::open(&data).unwrap().flow(journal.flow()).unwrap().unwrap().run,
+        journal.flow()
+    );
 }
