@@ -165,6 +165,39 @@ fn a_flow_that_is_interrupted_anywhere_goes_on_from_there() {
     }
 }
 
+/// What such a map starts depends on the order in which its runs end, which is another each time.
+#[test]
+fn a_map_that_ends_by_its_failures_goes_on_with_the_runs_that_it_had_started() {
+    const MAP: &str = "tasks.b = { call = 't.fail', arguments.x = \
+             { map = [1, 3, 2, 5, 4, 7, 9, 6, 11, 8] }, max_failures = 2 }
+         tasks.c = { call = 't.merge', arguments.all = { from = 'b.result', errors = 'skip' } }
+         flow.result = 'c.result'";
+    for executor in 0..2 {
+        for call in 0..8 {
+            let (outside, mut history) = (Outside::new(), History::new());
+            let bench = benches(&outside).into_iter().nth(executor).unwrap();
+            let future = outside.interrupted(call, || bench.start_new(&history, plan(MAP)));
+            let state = future.wait(PATIENCE);
+            let run = future.id();
+            drop((future, bench));
+            if state.kind == StateType::Completed {
+                continue;
+            }
+            let started = states(&history, run);
+            history.reopen();
+            outside.undisturbed();
+            let bench = benches(&outside).into_iter().nth(executor).unwrap();
+            let future = bench.resume(&history, run, plan(MAP));
+            bytes(&future);
+            let ended = outside.ended.lock();
+            assert!(ended.values().all(|times| *times == 1), "interrupted at {call}: {ended:?}");
+            for name in started.keys().filter(|name| name.starts_with("b[")) {
+                assert!(ended.contains_key(name), "interrupted at {call}: {name} of {ended:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn runs_that_had_ended_are_told_of_and_counted_as_reused() {
     let (outside, history) = (Outside::new(), History::new());

@@ -17,6 +17,9 @@ use crate::record::{AttemptRecord, Earlier, Recorded, RunEnd, RunKey, StageRecor
 use crate::recorded;
 use crate::store::Shared;
 
+/// Positions that [`Journal::told`] reads at a time.
+const TOLD_PAGE: usize = 10_000;
+
 /// A flow run that is in somebody's hands, as the writer knows it.
 #[derive(Debug)]
 pub(crate) struct FlowSlot {
@@ -173,6 +176,25 @@ impl Journal {
         // It has ended, or nobody but this process could run it: it stays whole.
         whole.insert(flow);
         Ok(read)
+    }
+
+    /// Tells of each run of a stage, by position, that was called, or that ended without being
+    /// called for any reason but that no more were to be started: what a script recalls when its
+    /// flow is taken up.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn told(&self, stage: u32, mut tell: impl FnMut(Option<u64>)) -> Result<(), StoreError> {
+        let mut after = i64::MIN;
+        loop {
+            let rowid = self.0.slot.rowid;
+            let page = self.read(|reader| recorded::told(reader, rowid, stage, after, TOLD_PAGE))?;
+            page.iter().for_each(|index| tell(u64::try_from(*index).ok()));
+            match page.last() {
+                Some(last) if page.len() == TOLD_PAGE => after = *last,
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Steps of the flow component's journal from this number on, no more than `limit`.

@@ -98,7 +98,20 @@ impl Drive {
         }
     }
 
+    /// Says to the script what the journal has, where what it does next depends on all of that.
+    fn recall(&mut self) {
+        let Self { script, history, .. } = self;
+        for stage in script.known_stages() {
+            if script.recalls(stage)
+                && let Err(error) = history.told(stage, |index| script.recall(stage, index))
+            {
+                return self.stop_with(Stop::unreadable(&error));
+            }
+        }
+    }
+
     pub(super) fn run(mut self) {
+        self.recall();
         match self.history.decided() {
             Ok(None) => self.call_on_start(),
             Ok(Some(outcome)) => self.stop_with(Stop::Ends(outcome)),
