@@ -23,10 +23,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             "tests/test_futures.py: TestUtilityFunctions.test_as_completed_yields_correct_order",
             waiting
         ),
-        scenario!(
-            duplicates_come_once,
-            "src/prefect/futures.py: as_completed (`unique_futures = set(futures)`)"
-        ),
+        scenario!(duplicates_come_once, "src/prefect/futures.py: as_completed (`set(futures)`)"),
         scenario!(
             failures_come_like_the_others,
             "src/prefect/futures.py: as_completed (\"yield future\", whatever its state)"

@@ -32,7 +32,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ),
         scenario!(
             a_failure_can_be_had_without_raising,
-            "src/prefect/futures.py: PrefectConcurrentFuture.result (`raise_on_failure=False`)"
+            "src/prefect/futures.py: PrefectConcurrentFuture.result (`raise_on_failure=raise_on_failure`)"
         ),
         scenario!(
             a_timeout_names_the_run_and_the_time,
