@@ -214,6 +214,24 @@ fn a_script_that_waits_is_stopped() {
     assert!(outside.0.lock().stopped.is_some());
 }
 
+/// Runs a plan in place of a component's flow.
+struct Plans(FlowRunner, Mutex<Vec<SubFlowCall>>);
+impl SubFlows for Plans {
+    fn start(&self, call: SubFlowCall) -> FlowRunFuture {
+        let slow = call.arguments.path("n").unwrap() == Value::encode(&(FLOWS + 1)).unwrap();
+        let task = if slow { "slow" } else { "merge" };
+        let part = sandmill_flow::Part {
+            submitted: call.submitted(),
+            cancel: call.options.cancel.clone().unwrap(),
+        };
+        let options =
+            StartOptions { id: Some(call.run), part: Some(part), ..StartOptions::default() };
+        self.1.lock().push(call);
+        let text = format!("tasks.a.call = 't.{task}'\nflow.result = 'a.result'");
+        self.0.start_with(plan(&text), options)
+    }
+}
+
 #[test]
 fn flows_that_call_flows_need_something_that_runs_them() {
     let bench = Bench::pool(tasks(), 1);
@@ -224,23 +242,6 @@ fn flows_that_call_flows_need_something_that_runs_them() {
     outside.say(None);
     future.result(PATIENCE).unwrap();
 
-    /// Runs a plan in place of a component's flow.
-    struct Plans(FlowRunner, Mutex<Vec<SubFlowCall>>);
-    impl SubFlows for Plans {
-        fn start(&self, call: SubFlowCall) -> FlowRunFuture {
-            let slow = call.arguments.path("n").unwrap() == Value::encode(&(FLOWS + 1)).unwrap();
-            let task = if slow { "slow" } else { "merge" };
-            let part = sandmill_flow::Part {
-                submitted: call.submitted(),
-                cancel: call.options.cancel.clone().unwrap(),
-            };
-            let options =
-                StartOptions { id: Some(call.run), part: Some(part), ..StartOptions::default() };
-            self.1.lock().push(call);
-            let text = format!("tasks.a.call = 't.{task}'\nflow.result = 'a.result'");
-            self.0.start_with(plan(&text), options)
-        }
-    }
     for interrupt in [true, false] {
         let plans = Arc::new(Plans(bench.runner(), Mutex::default()));
         let outside = Outside::default();
@@ -294,4 +295,23 @@ fn a_part_of_a_flow_that_was_cancelled_before_it_began_does_nothing() {
     assert_eq!(future.wait(PATIENCE).kind, StateType::Cancelled);
     assert!(invoker.started().is_empty());
     promise.finish(Report::new(value(json!(null)), Usage::default()));
+}
+
+#[test]
+fn what_is_inside_is_interrupted_whenever_that_is_noticed() {
+    let bench = Bench::pool(tasks(), 3);
+    for round in 0..200_u64 {
+        let plans = Arc::new(Plans(bench.runner(), Mutex::default()));
+        let outside = Outside::default();
+        let sub_flows: Arc<dyn SubFlows> = plans.clone();
+        let future = outside.start(&bench.runner().with_sub_flows(sub_flows));
+        outside.run(FLOWS + 1);
+        // Calls end all the time, so that some rounds are interrupted while one is settled.
+        (0..1_000).for_each(|_| outside.run(1));
+        outside.done(1);
+        std::thread::sleep(Duration::from_micros(20 * round));
+        future.interrupt("for later");
+        let state = future.wait(Some(Duration::from_secs(20)));
+        assert_eq!(state.kind, StateType::Cancelled, "round {round}: {state}");
+    }
 }

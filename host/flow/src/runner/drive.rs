@@ -72,7 +72,7 @@ pub(super) struct Flight {
 
 /// What is to be done next.
 enum Next {
-    /// The flow was asked to stop.
+    /// The flow was asked to stop, and everything that runs has been.
     Stop,
     /// A call has ended.
     Ended(TaskFuture),
@@ -119,7 +119,7 @@ impl Drive {
         }
         loop {
             match self.next() {
-                Next::Stop => self.stop_what_runs(),
+                Next::Stop => {}
                 Next::Ended(future) => self.settle(&future),
                 Next::Act(act) => self.act(act),
                 Next::Over => break,
@@ -200,8 +200,8 @@ impl Drive {
         self.stop.is_some()
     }
 
-    /// Takes notice of what stops the flow. Whoever sees that a call ended looks first whether it
-    /// was because of that.
+    /// Takes notice of what stops the flow, and stops what runs because of it. Whoever sees that a
+    /// call ended looks first whether it was because of that.
     pub(super) fn notice(&mut self) {
         if self.stop.is_some() {
             return;
@@ -218,6 +218,9 @@ impl Drive {
         };
         if let Some(stop) = &self.stop {
             self.script.stop(stop.outcome());
+            // Here, because nobody takes notice a second time: flows that it calls, and calls of
+            // a flow whose journal failed, know nothing of it otherwise.
+            self.stop_what_runs();
         }
     }
 
