@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use sandmill_core::{CallOptions, Component, State, TaskFuture};
+use sandmill_core::{CallOptions, CancelToken, Component, State, TaskFuture};
 use sandmill_wire::{Outcome, RunId, Value};
 
 use crate::schedule::{Blame, Cause, Ended};
@@ -143,6 +143,18 @@ pub trait Script: Send {
     /// (`Call::as_run`). Flow components need ids that are known before their runs are called, and
     /// are the same whenever the flow is taken up again. None: the runner makes one.
     fn run_id(&self, _stage: StageId, _index: Option<u64>) -> Option<RunId> {
+        None
+    }
+
+    /// A token of its own for the call of a task that is about to be handed to an executor, where
+    /// the script wants to cancel it from elsewhere: an executor that runs it on the runner's
+    /// thread is not heard of before it has ended. It has to be cancelled with `with`.
+    fn cancel_token(
+        &mut self,
+        _stage: StageId,
+        _index: Option<u64>,
+        _with: &CancelToken,
+    ) -> Option<CancelToken> {
         None
     }
 

@@ -312,3 +312,31 @@ fn flows_that_call_themselves_come_to_an_end() {
     let outcome = run(&sub_flows.runner(), &guest);
     assert_eq!(number(&outcome), json!(MAX_FLOW_DEPTH));
 }
+
+#[test]
+fn what_the_inline_executor_runs_is_cancelled_by_its_flow_at_once() {
+    let guest = Guest::new(|_, calls| {
+        let brief = Some(Duration::from_millis(20));
+        // Nothing but the flow ends these runs, and the runner's thread is busy with them.
+        let slow = calls.submit(target("slow"), vec![])?;
+        assert!(calls.end(one(slow), brief)?.is_none());
+        calls.cancel(FlowWatched::One(one(slow)))?;
+        let ended = vec![result(calls, one(slow))?];
+        let map = calls.map(target("slow"), vec![each("x", &json!([1, 2]))], vec![])?;
+        assert!(calls.end(at(map, 0), brief)?.is_none());
+        calls.cancel(FlowWatched::All(map))?;
+        let mapped = [result(calls, at(map, 0))?, result(calls, at(map, 1))?];
+        let dropped = calls.submit(target("slow"), vec![])?;
+        assert!(calls.end(one(dropped), brief)?.is_none());
+        calls.let_go(FlowWatched::One(one(dropped)));
+        let last = calls.submit(target("double"), vec![known("n", &json!(3))])?;
+        let last = result(calls, one(last))?;
+        Ok(Outcome::Value(value(&json!([ended, mapped, last]))))
+    });
+    let executor = Arc::new(InlineExecutor::new(Arc::clone(&guest) as Arc<dyn Invoker>));
+    let future = start(&runner(executor), guest.flow(), None);
+    // Less than what a task waits for before it says that nobody cancelled it.
+    assert!(future.wait(Some(Duration::from_secs(20))).is_final(), "the flow does not end");
+    let expected = json!([["Cancelled"], ["Cancelled", "Cancelled"], 6]);
+    assert_eq!(number(&future.outcome().expect("it has ended")), expected);
+}

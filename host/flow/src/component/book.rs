@@ -6,10 +6,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use sandmill_core::{Clock, FutureKey, State, TaskFuture};
+use sandmill_core::{CancelToken, Clock, FutureKey, State, TaskFuture};
 use sandmill_wire::{Outcome, RunId, Value};
 
-use super::command::{CANCELLED_UNCALLED, Command};
+use super::command::{CANCELLED_UNCALLED, Command, Flying};
 use super::history::FlowHistory;
 use super::inputs::{Given, Source};
 use super::watch::Watch;
@@ -206,7 +206,7 @@ impl Book {
         }
         match arguments {
             Ok(arguments) => {
-                self.commands.get_mut(&number)?.flying.insert(position, None);
+                self.commands.get_mut(&number)?.flying.insert(position, Flying::default());
                 Some(Act::Run { stage: number, index, arguments })
             }
             Err(cause) => {
@@ -350,12 +350,24 @@ impl Book {
         command.due = VecDeque::new();
     }
 
+    /// What cancels a run that an executor is about to be handed.
+    pub(super) fn calling(&mut self, key: FutureKey, cancel: CancelToken) {
+        if let Some(command) = self.commands.get_mut(&key.command)
+            && let Some(flying) = command.flying.get_mut(&key.index.unwrap_or(0))
+        {
+            if flying.asked {
+                cancel.cancel();
+            }
+            flying.cancel = Some(cancel);
+        }
+    }
+
     /// Takes notice that a run was handed to an executor.
     pub(super) fn submitted(&mut self, key: FutureKey, future: &TaskFuture) {
         if let Some(command) = self.commands.get_mut(&key.command)
             && let Some(flying) = command.flying.get_mut(&key.index.unwrap_or(0))
         {
-            *flying = Some(future.clone());
+            flying.future = Some(future.clone());
         }
     }
 

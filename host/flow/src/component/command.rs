@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use sandmill_core::{State, TaskFuture};
+use sandmill_core::{CancelToken, State, TaskFuture};
 use sandmill_wire::{End, EndKind, Outcome, Value};
 
 use super::inputs::{Given, Opened, Source};
@@ -62,6 +62,18 @@ impl Kept {
     }
 }
 
+/// A run that was handed out and has not ended.
+#[derive(Default)]
+pub(super) struct Flying {
+    /// None until an executor has it; one that runs calls on the runner's thread gives it back when
+    /// it has ended.
+    pub(super) future: Option<TaskFuture>,
+    /// Cancels it until then.
+    pub(super) cancel: Option<CancelToken>,
+    /// Whether it was to be cancelled.
+    pub(super) asked: bool,
+}
+
 /// Bytes that keeping a result takes besides the result.
 const OVERHEAD: u64 = 128;
 
@@ -93,7 +105,7 @@ pub(super) struct Command {
     pub(super) handed: Marks,
     pub(super) handed_count: u64,
     /// Handed out and not ended.
-    pub(super) flying: HashMap<u64, Option<TaskFuture>>,
+    pub(super) flying: HashMap<u64, Flying>,
     pub(super) ended: Marks,
     pub(super) ended_count: u64,
     /// Those of them that neither completed nor were skipped.

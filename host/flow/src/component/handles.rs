@@ -102,8 +102,7 @@ impl Book {
             }
             for position in flying {
                 if !detach && !self.wants(number, position) {
-                    let index = self.commands[&number].index(position);
-                    self.cancels.push_back((number, index));
+                    self.stop_flying(number, Some(position));
                 }
             }
             let command = &self.commands[&number];
@@ -125,15 +124,31 @@ impl Book {
         self.make_ready(number);
     }
 
+    /// Has runs under way stopped: one, or all of a command. The runner does it; but while an
+    /// executor runs one of them on the runner's own thread, it cannot be told, so that one is
+    /// stopped here.
+    fn stop_flying(&mut self, number: u32, position: Option<u64>) {
+        let Some(command) = self.commands.get_mut(&number) else { return };
+        for (at, flying) in &mut command.flying {
+            if position.is_none_or(|position| position == *at) && flying.future.is_none() {
+                flying.asked = true;
+                flying.cancel.iter().for_each(|cancel| _ = cancel.cancel());
+            }
+        }
+        let index = position.and_then(|position| command.index(position));
+        self.cancels.push_back((number, index));
+    }
+
     /// Asks a run to stop, or all runs of a command.
     pub(super) fn cancel(&mut self, what: FlowWatched) {
         match what {
             FlowWatched::All(number) => {
                 let Some(command) = self.commands.get(&number) else { return };
-                if command.spec.mapped && !command.flying.is_empty() {
-                    self.cancels.push_back((number, None));
+                let (flies, left) = (!command.flying.is_empty(), command.has_left());
+                if command.spec.mapped && flies {
+                    self.stop_flying(number, None);
                 }
-                if command.has_left() {
+                if left {
                     self.cut(number);
                 }
             }
@@ -141,7 +156,7 @@ impl Book {
                 let position = index.unwrap_or(0);
                 let Some(command) = self.commands.get_mut(&number) else { return };
                 if command.flying.contains_key(&position) {
-                    self.cancels.push_back((number, index));
+                    self.stop_flying(number, Some(position));
                 } else if command.total.is_some() && command.hand(position) {
                     let is_last = !command.has_left();
                     self.end_early(number, position);

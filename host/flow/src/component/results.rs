@@ -7,7 +7,7 @@ use sandmill_core::{CancelToken, FlowEnd, FutureKey, State};
 use sandmill_wire::{Failure, Outcome, RunId};
 
 use super::book::Book;
-use super::command::Kept;
+use super::command::{Flying, Kept};
 use super::ids::run_id;
 
 /// Bytes of results that a flow with a journal keeps in memory; what is beyond is read back from
@@ -119,8 +119,8 @@ impl Book {
             return self.outcome(key).map(|outcome| State::from_outcome(&outcome, now));
         }
         let state = match command.flying.get(&position) {
-            Some(Some(future)) => future.state(),
-            Some(None) | None => State::pending(now),
+            Some(Flying { future: Some(future), .. }) => future.state(),
+            Some(_) | None => State::pending(now),
         };
         // Its end is told when everything that follows from it is known here.
         Ok(if state.is_final() { State::running(now) } else { state })

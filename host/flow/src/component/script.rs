@@ -189,6 +189,17 @@ impl Script for ComponentScript {
         Some(run_id(self.flow, stage, index))
     }
 
+    fn cancel_token(
+        &mut self,
+        stage: StageId,
+        index: Option<u64>,
+        with: &CancelToken,
+    ) -> Option<CancelToken> {
+        let (key, token) = (FutureKey { command: stage, index }, with.child());
+        self.shared.lock().book.calling(key, token.clone());
+        Some(token)
+    }
+
     fn on_submitted(&mut self, stage: StageId, index: Option<u64>, future: &TaskFuture) {
         let key = FutureKey { command: stage, index };
         self.shared.lock().book.submitted(key, future);

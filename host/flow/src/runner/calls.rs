@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use sandmill_core::future::Promise;
-use sandmill_core::{Call, EventKind, Mapped, Report, State, Submitted, TaskFuture};
+use sandmill_core::{Call, CallOptions, EventKind, Mapped, Report, State, Submitted, TaskFuture};
 use sandmill_store::{Recorded, RunKey};
 use sandmill_wire::{End, EndKind, Outcome, RunId, Value};
 
@@ -119,7 +119,7 @@ impl Drive {
         let (future, sub_flow) = match open.target {
             StageTarget::Task { component, task } => {
                 let mut call = Call::new(&component, task, arguments)
-                    .with_options(open.options)
+                    .with_options(self.options_of(stage, index, open.options))
                     .as_run(run, again.unwrap_or_default());
                 call.map_index = index;
                 (self.executor.submit(call), None)
@@ -144,6 +144,19 @@ impl Drive {
         self.flying.insert(future.id(), flight);
         self.script.on_submitted(stage, index, &future);
         self.group.add_new(future);
+    }
+
+    /// What one call is made with.
+    fn options_of(
+        &mut self,
+        stage: StageId,
+        index: Option<u64>,
+        options: Arc<CallOptions>,
+    ) -> Arc<CallOptions> {
+        match self.script.cancel_token(stage, index, &self.signals.calls) {
+            None => options,
+            cancel => Arc::new(CallOptions { cancel, ..CallOptions::clone(&options) }),
+        }
     }
 
     fn start_sub_flow(&self, call: SubFlowCall) -> FlowRunFuture {

@@ -185,11 +185,7 @@ impl History {
 
     /// Tells of each run of a stage that the journal of a flow which is taken up has (see
     /// [`Journal::told`]).
-    pub(super) fn told(
-        &self,
-        stage: u32,
-        tell: impl FnMut(Option<u64>),
-    ) -> Result<(), StoreError> {
+    pub(super) fn told(&self, stage: u32, tell: impl FnMut(Option<u64>)) -> Result<(), StoreError> {
         match &self.journal {
             Some(journal) if journal.is_taken_up() => journal.told(stage, tell),
             _ => Ok(()),
