@@ -315,3 +315,55 @@ fn what_is_inside_is_interrupted_whenever_that_is_noticed() {
         assert_eq!(state.kind, StateType::Cancelled, "round {round}: {state}");
     }
 }
+
+/// Calls something that goes on, and panics when something else ends.
+struct Panics(Outside);
+
+impl Script for Panics {
+    fn poll_act(&mut self, context: &mut Context<'_>) -> Poll<Option<Act>> {
+        self.0.poll_act(context)
+    }
+
+    fn stage(&self, stage: StageId) -> StageSpec {
+        self.0.stage(stage)
+    }
+
+    fn on_done(&mut self, _: StageId, _: Option<u64>, _: RunId, _: Ended) {
+        panic!("a script with a fault");
+    }
+
+    fn stop(&mut self, why: &Outcome) {
+        self.0.stop(why);
+    }
+
+    fn conclusion(&mut self) -> Outcome {
+        self.0.conclusion()
+    }
+
+    fn known_stages(&self) -> Vec<StageId> {
+        Vec::new()
+    }
+}
+
+#[test]
+fn a_flow_whose_script_panics_ends_and_can_be_taken_up() {
+    let (history, bench) = (History::new(), Bench::pool(tasks(), 2));
+    let outside = Outside::default();
+    outside.run(SLOW);
+    outside.run(0);
+    let program = FlowProgram {
+        name: "panics".into(),
+        script: Box::new(Panics(outside)),
+        timeout: None,
+        on_start: None,
+        on_exit: None,
+    };
+    let journal = Some(support::history::create(history.store(), RunId::new(), None));
+    let options = StartOptions { journal, ..StartOptions::default() };
+    let runner = bench.runner();
+    let future = runner.start_program(program, options);
+    assert_eq!(future.wait(PATIENCE).kind, StateType::Crashed);
+    // Nothing in this process holds on to it.
+    history.take_up(future.id());
+    drop(runner);
+}

@@ -56,6 +56,16 @@ pub(super) struct History {
     granted: bool,
 }
 
+impl Drop for History {
+    fn drop(&mut self) {
+        // Nothing is left but where the flow's thread panicked: then too, whoever takes the flow up
+        // has to find its journal let go of.
+        if let Some(journal) = &self.journal {
+            self.recorder.forget_all(journal.flow());
+        }
+    }
+}
+
 impl History {
     pub(super) fn new(
         journal: Option<Journal>,

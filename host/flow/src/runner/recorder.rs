@@ -31,6 +31,11 @@ impl Recorder {
     pub(super) fn forget(&self, run: RunId) -> u32 {
         self.runs.lock().remove(&run).map_or(0, |entry| entry.attempts)
     }
+
+    /// Lets go of all runs of a flow, and so of its journal.
+    pub(super) fn forget_all(&self, flow: RunId) {
+        self.runs.lock().retain(|_, entry| entry.journal.flow() != flow);
+    }
 }
 
 impl Observer for Recorder {
