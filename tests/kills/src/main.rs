@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "this is a tool for whoever tests")]
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sandmill_test_kills::{Kill, Random, Tally, Trial, Workload};
 
@@ -10,8 +10,6 @@ use sandmill_test_kills::{Kill, Random, Tally, Trial, Workload};
 const KILLS: u64 = 1_000;
 /// Kills of one flow before it is let go on to its end.
 const KILLS_OF_A_FLOW: u64 = 5;
-/// Latest moment of a kill.
-const LATEST: Duration = Duration::from_millis(250);
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -22,12 +20,15 @@ fn main() {
     let (kills, seed) = (number(KILLS), number(1));
     let (mut random, mut all, mut flows) = (Random::new(seed), Tally::default(), 0u64);
     let started = Instant::now();
+    let [file, component] = Workload::ALL.map(Trial::undisturbed);
     while all.kills < kills {
-        let workload = Workload::ALL[usize::from(flows % 2 == 1)];
+        let (workload, lasts) = match flows % 2 {
+            0 => (Workload::File, file),
+            _ => (Workload::Component, component),
+        };
         let mut trial = Trial::new(workload);
         for _ in 0..KILLS_OF_A_FLOW {
-            let micros = u64::try_from(LATEST.as_micros()).unwrap_or(u64::MAX);
-            if trial.kill(&Kill::After(Duration::from_micros(random.below(micros)))) {
+            if trial.kill(&Kill::After(random.before(lasts))) {
                 break;
             }
         }

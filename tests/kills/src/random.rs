@@ -1,5 +1,7 @@
 //! Random numbers that a seed gives again.
 
+use std::time::Duration;
+
 /// SplitMix64.
 #[derive(Debug, Clone)]
 pub struct Random(u64);
@@ -9,6 +11,12 @@ impl Random {
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(seed)
+    }
+
+    /// A time before `end`.
+    #[must_use]
+    pub fn before(&mut self, end: Duration) -> Duration {
+        Duration::from_micros(self.below(u64::try_from(end.as_micros()).unwrap_or(u64::MAX).max(1)))
     }
 
     /// A number below `end`.

@@ -67,6 +67,18 @@ impl Trial {
         Self { workload, folder, arguments, completed: BTreeMap::new(), tally: Tally::default() }
     }
 
+    /// How long the flow takes when nobody kills it: kills at random are to fall into that time.
+    ///
+    /// # Panics
+    /// When what has to hold does not.
+    #[must_use]
+    pub fn undisturbed(workload: Workload) -> Duration {
+        let trial = Self::new(workload);
+        let started = Instant::now();
+        let _ = trial.finish();
+        started.elapsed()
+    }
+
     /// Starts the flow or takes it up, and has it killed. Whether it ended before that.
     ///
     /// # Panics
@@ -107,7 +119,11 @@ impl Trial {
         self.look("at the end");
         let counts = workload::counted(self.folder.path());
         assert_eq!(counts.len() as u64, Workload::marked_runs(), "some runs were never done");
-        assert_eq!(self.completed.len() as u64, Workload::marked_runs(), "some are not written down");
+        assert_eq!(
+            self.completed.len() as u64,
+            Workload::marked_runs(),
+            "some are not written down"
+        );
         self.tally.repeated = counts.values().map(|count| count - 1).sum();
         self.tally
     }

@@ -1,7 +1,5 @@
 //! Kills at every point of the journal, and some at random. `sandmill-kills` does more of these.
 
-use std::time::Duration;
-
 use sandmill_store::failpoint::POINTS;
 use sandmill_test_kills::{Kill, Random, Tally, Trial, Workload};
 
@@ -52,7 +50,8 @@ fn a_flow_component_survives_a_kill_at_every_point_of_its_journal() {
 /// Killed while it is taken up after a kill, three deep (row C3 of the matrix of faults).
 #[test]
 fn recovery_survives_kills_of_its_own() {
-    let recovery: Vec<&&str> = POINTS.iter().filter(|point| point.starts_with("recovery")).collect();
+    let recovery: Vec<&&str> =
+        POINTS.iter().filter(|point| point.starts_with("recovery")).collect();
     assert!(!recovery.is_empty());
     for point in recovery {
         let mut trial = Trial::new(Workload::File);
@@ -68,11 +67,15 @@ fn recovery_survives_kills_of_its_own() {
 #[test]
 fn kills_at_random_times_lose_nothing() {
     let (mut random, mut all) = (Random::new(7), Tally::default());
+    let [file, component] = Workload::ALL.map(Trial::undisturbed);
     while all.kills < RANDOM_KILLS {
-        let workload = Workload::ALL[usize::from(random.below(2) == 1)];
+        let (workload, lasts) = match random.below(2) {
+            0 => (Workload::File, file),
+            _ => (Workload::Component, component),
+        };
         let mut trial = Trial::new(workload);
         for _ in 0..4 {
-            if trial.kill(&Kill::After(Duration::from_micros(random.below(200_000)))) {
+            if trial.kill(&Kill::After(random.before(lasts))) {
                 break;
             }
         }
