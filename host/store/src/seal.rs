@@ -7,19 +7,20 @@ use sandmill_wire::{Digest, RunId};
 use crate::rows::kind_number;
 
 /// Collects what a row says, field by field. Every field is framed, so that no two rows that
-/// differ feed the same bytes.
-pub(crate) struct Seal(blake3::Hasher, Vec<u8>);
+/// differ feed the same bytes. They are hashed at the end: a hasher that went along from field to
+/// field would be copied at each, and it is large.
+pub(crate) struct Seal(Vec<u8>);
 
 impl Seal {
     /// Begins the seal of a row of this table.
     pub(crate) fn of(table: &str) -> Self {
-        Self(blake3::Hasher::new(), Vec::with_capacity(256)).text(table)
+        Self(Vec::with_capacity(512)).text(table)
     }
 
     #[must_use]
     pub(crate) fn int(mut self, value: i64) -> Self {
-        self.1.push(1);
-        self.1.extend_from_slice(&value.to_le_bytes());
+        self.0.push(1);
+        self.0.extend_from_slice(&value.to_le_bytes());
         self
     }
 
@@ -30,9 +31,9 @@ impl Seal {
 
     #[must_use]
     pub(crate) fn bytes(mut self, value: &[u8]) -> Self {
-        self.1.push(2);
-        self.1.extend_from_slice(&(value.len() as u64).to_le_bytes());
-        self.1.extend_from_slice(value);
+        self.0.push(2);
+        self.0.extend_from_slice(&(value.len() as u64).to_le_bytes());
+        self.0.extend_from_slice(value);
         self
     }
 
@@ -43,7 +44,7 @@ impl Seal {
 
     #[must_use]
     fn none(mut self) -> Self {
-        self.1.push(0);
+        self.0.push(0);
         self
     }
 
@@ -120,10 +121,9 @@ impl Seal {
     }
 
     /// The seal, as SQLite keeps it.
-    pub(crate) fn finish(mut self) -> i64 {
-        self.0.update(&self.1);
+    pub(crate) fn finish(self) -> i64 {
         let mut seal = [0; 8];
-        seal.copy_from_slice(&self.0.finalize().as_bytes()[..8]);
+        seal.copy_from_slice(&blake3::hash(&self.0).as_bytes()[..8]);
         i64::from_le_bytes(seal)
     }
 }
