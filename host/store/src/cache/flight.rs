@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
@@ -94,13 +94,19 @@ impl Flight {
     /// Waits until the leader has ended, or this call is cancelled, or its time is over.
     pub(super) fn wait(self: &Arc<Self>, cancel: &CancelToken, until: Option<Instant>) -> Waited {
         let waker = Waker::from(Arc::new(Bell(Arc::clone(self))));
-        let cancelled =
-            || cancel.poll_cancelled(&mut Context::from_waker(&waker)) == Poll::Ready(());
         // Before the lock: a waker may be called on the spot, and takes it.
-        let mut is_cancelled = cancelled();
+        if cancel.poll_cancelled(&mut Context::from_waker(&waker)).is_ready() {
+            return Waited::Cancelled;
+        }
+        self.wait_for_bell(cancel, until)
+    }
+
+    /// Waits, once everybody who may ring knows whom to wake.
+    fn wait_for_bell(&self, cancel: &CancelToken, until: Option<Instant>) -> Waited {
         let mut landed = self.landed.lock();
         loop {
-            if is_cancelled {
+            // Under the lock: a cancel that came before it rang while nobody waited yet.
+            if cancel.is_cancelled() {
                 return Waited::Cancelled;
             }
             if let Some(landed) = &*landed {
@@ -116,7 +122,6 @@ impl Flight {
             if timed_out && landed.is_none() {
                 return Waited::TimedOut;
             }
-            is_cancelled = cancel.is_cancelled();
         }
     }
 }
@@ -129,5 +134,23 @@ impl Wake for Bell {
         // Taking the lock once makes sure that whoever looked before is waiting by now.
         drop(self.0.landed.lock());
         self.0.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_cancel_that_rings_just_before_the_wait_is_heard() {
+        // Nobody waits for so long, unless the cancel was missed.
+        let until = Instant::now() + Duration::from_secs(10);
+        let (flight, token) = (Arc::new(Flight::default()), CancelToken::new());
+        let waker = Waker::from(Arc::new(Bell(Arc::clone(&flight))));
+        assert!(token.poll_cancelled(&mut Context::from_waker(&waker)).is_pending());
+        token.cancel();
+        assert!(matches!(flight.wait_for_bell(&token, Some(until)), Waited::Cancelled));
     }
 }
