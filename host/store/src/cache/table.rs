@@ -18,6 +18,9 @@ pub(super) const KEPT_BOUNDS: wire::Bounds =
 
 /// Entries that one step of clearing deletes.
 const CLEARED_AT_A_TIME: i64 = 1_000;
+/// Entries that make room for a new one at most: were there more, records would wait for it. The
+/// next new ones go on.
+const EVICTED_AT_A_TIME: usize = 1_000;
 /// Entries that are compared with a call to find the nearest, of each way to be near.
 const COMPARED: i64 = 200;
 
@@ -88,7 +91,7 @@ pub(crate) fn remove(connection: &Connection, key: KeyDigest) -> rusqlite::Resul
 
 fn evict(connection: &Connection, bounds: Bounds) -> rusqlite::Result<Vec<Digest>> {
     let mut orphans = Vec::new();
-    loop {
+    for _ in 0..EVICTED_AT_A_TIME {
         let totals = totals(connection)?;
         if totals.entries <= bounds.entries && totals.bytes <= bounds.bytes {
             return Ok(orphans);
@@ -102,14 +105,21 @@ fn evict(connection: &Connection, bounds: Bounds) -> rusqlite::Result<Vec<Digest
             return Ok(orphans);
         }
     }
+    Ok(orphans)
 }
 
 fn blobs(mut rows: rusqlite::Rows<'_>) -> rusqlite::Result<Vec<Digest>> {
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.extend(row.get::<_, Option<[u8; 32]>>(0)?.map(Digest::from));
+        found.extend(blob_of(row));
     }
     Ok(found)
+}
+
+/// The blob that a deleted row named. That of a damaged row is found when blobs are looked through:
+/// to fail here would be to fail all that is written together with it.
+fn blob_of(row: &Row<'_>) -> Option<Digest> {
+    row.get::<_, Option<[u8; 32]>>(0).ok().flatten().map(Digest::from)
 }
 
 /// Deletes some of the entries that fit. Answers how much it was, whether there is more, and with
@@ -128,9 +138,10 @@ pub(crate) fn clear(
     let mut rows = statement.query(params_from_iter(values))?;
     let (mut cleared, mut orphans) = (Cleared::default(), Vec::new());
     while let Some(row) = rows.next()? {
-        orphans.extend(row.get::<_, Option<[u8; 32]>>(0)?.map(Digest::from));
+        orphans.extend(blob_of(row));
         cleared.entries += 1;
-        cleared.bytes += row.get::<_, i64>(1)?.cast_unsigned();
+        let bytes = row.get::<_, i64>(1).ok().and_then(|bytes| u64::try_from(bytes).ok());
+        cleared.bytes = cleared.bytes.saturating_add(bytes.unwrap_or(0));
     }
     let more = cleared.entries >= CLEARED_AT_A_TIME.cast_unsigned();
     Ok((cleared, more, orphans))
@@ -139,11 +150,10 @@ pub(crate) fn clear(
 /// How much there is.
 pub(super) fn totals(connection: &Connection) -> rusqlite::Result<CacheTotals> {
     let sql = "SELECT entries, bytes FROM cache_totals";
+    // A damaged entry that was taken out may have taken more with it than there was.
+    let count = |count: i64| u64::try_from(count).unwrap_or(0);
     connection.prepare_cached(sql)?.query_row([], |row| {
-        Ok(CacheTotals {
-            entries: row.get::<_, i64>(0)?.cast_unsigned(),
-            bytes: row.get::<_, i64>(1)?.cast_unsigned(),
-        })
+        Ok(CacheTotals { entries: count(row.get(0)?), bytes: count(row.get(1)?) })
     })
 }
 

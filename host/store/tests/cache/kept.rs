@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sandmill_core::{CachePolicy, Call, Component, Timestamp};
-use sandmill_store::{CacheBounds, CacheFilter, CacheKey, CacheReader, Difference};
+use sandmill_store::{CacheBounds, CacheFilter, CacheKey, CacheReader, Difference, Health};
 
 use crate::common::{Fixture, LONG, blobs, call, component, echo, echo_of, list, pure};
 
@@ -20,6 +20,9 @@ fn entries_that_are_damaged_are_as_good_as_none_and_go() {
         "UPDATE cache SET seal = seal + 1",
         "UPDATE cache SET result = NULL, result_digest = NULL",
         "UPDATE cache SET created = 'yesterday'",
+        "UPDATE cache SET result_digest = 7",
+        "UPDATE cache SET result_digest = 'a digest', bytes = 'many'",
+        "UPDATE cache SET bytes = 1 << 60",
     ] {
         let it = Fixture::new(echo);
         it.invoke(&pure(&small));
@@ -30,6 +33,19 @@ fn entries_that_are_damaged_are_as_good_as_none_and_go() {
         let count: i64 =
             it.raw().query_row("SELECT count(*) FROM cache", [], |row| row.get(0)).unwrap();
         assert_eq!(count, 1, "{damage}");
+        // The next ones find their place, and what else is written does not suffer.
+        let other = pure(r#"{"b":2}"#);
+        it.invoke(&other);
+        it.settle();
+        assert!(it.invoke(&pure(&small)).1.cached_from.is_some(), "{damage}");
+        assert!(it.invoke(&other).1.cached_from.is_some(), "{damage}");
+        assert!(matches!(it.store.health(), Health::Good), "{damage}");
+    }
+    for damage in ["result_digest = 'a digest'", "bytes = -1, result_digest = 7"] {
+        let it = Fixture::new(echo);
+        it.invoke(&pure(&small));
+        it.raw().execute_batch(&format!("UPDATE cache SET {damage}")).unwrap();
+        assert_eq!(it.cache.clear(&CacheFilter::default()).unwrap().entries, 1, "{damage}");
     }
     let it = Fixture::new(echo);
     it.invoke(&pure(&large));
