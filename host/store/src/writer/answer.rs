@@ -5,7 +5,7 @@ use sandmill_wire::{End, EndKind, Outcome, RunId};
 
 use super::batch::Batch;
 use super::deletion;
-use super::recovery::open_runs;
+use super::recovery::{open_runs, rows};
 use crate::StoreError;
 use crate::ask::{Answer, Question};
 use crate::record::{NewFlow, Pruned};
@@ -142,7 +142,7 @@ fn cancel(
     debug_assert_eq!(state.kind, StateType::Cancelled);
     let kept = Kept::keep(&outcome, batch.blobs)?;
     let sql = "SELECT id FROM runs WHERE flow = ? AND state NOT IN (3, 4, 5, 6) LIMIT ?";
-    let open = open_runs(connection, sql, rowid, CANCELLED_AT_A_TIME).map_err(fault)?;
+    let open = open_runs(connection, sql, (rowid, rows(CANCELLED_AT_A_TIME))).map_err(fault)?;
     for id in &open {
         let Some(Some(before)) = RunRow::get(connection, *id).map_err(fault)? else {
             // It can neither be told what it was nor left as what it is not.

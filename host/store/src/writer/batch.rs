@@ -154,7 +154,7 @@ impl<'a> Batch<'a> {
                     open.go_to(connection, State::interrupted(*at, LET_GO))?;
                 }
                 self.flush()?;
-                recovery::interrupt_runs(self, flow, *at, LET_GO, usize::MAX)?;
+                recovery::interrupt_runs(self, flow, (*at, LET_GO), 0, usize::MAX)?;
             }
             Record::FlowState(_) | Record::FlowEnded(_) | Record::Run { .. } => {}
         }
@@ -173,9 +173,14 @@ impl<'a> Batch<'a> {
     fn write_run(&mut self, pending: &Pending<'_>) -> Result<(), StoreError> {
         let Pending { slot, key, changes } = pending;
         let (connection, blobs) = (self.connection, self.blobs);
+        // What is submitted twice may take the place of what was written before: of that a new row
+        // would know nothing, and no conflict would tell.
+        let is_submitted = |(_, change): &(_, &Change)| matches!(change, Change::Submitted { .. });
         let fresh = slot.fresh
             && !self.careful
-            && matches!(changes.first(), Some((_, Change::Submitted { .. })));
+            && changes.split_first().is_some_and(|(first, others)| {
+                is_submitted(first) && !others.iter().any(is_submitted)
+            });
         let careful = self.careful;
         let Some(flow) = self.ledger.flow(connection, slot.rowid)? else { return Ok(()) };
         let mut draft = Draft::begin(connection, blobs, flow, *key, fresh)?;

@@ -1,7 +1,7 @@
 //! Runs and flows that were cut off: they are marked as interrupted, so that they can be taken up.
 //! It can be stopped at any point and begun again.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Params, params};
 use sandmill_core::{Clock, State, StateType, Timestamp};
 
 use super::batch::Batch;
@@ -23,19 +23,27 @@ impl Writer {
         hit("recovery-begun");
         let at = Clock::system().now();
         for flow in not_ended(&self.connection)? {
-            while self.recover_runs(flow, at)? == AT_A_TIME {}
+            let mut after = 0;
+            while let Some(last) = self.recover_runs(flow, at, after)? {
+                after = last;
+            }
             self.recover_flow(flow, at)?;
         }
         hit("recovery-done");
         Ok(())
     }
 
-    fn recover_runs(&mut self, flow: i64, at: Timestamp) -> Result<usize, StoreError> {
+    fn recover_runs(
+        &mut self,
+        flow: i64,
+        at: Timestamp,
+        after: i64,
+    ) -> Result<Option<i64>, StoreError> {
         self.in_transaction(|batch| {
-            let marked = interrupt_runs(batch, flow, at, GONE, AT_A_TIME)?;
+            let last = interrupt_runs(batch, flow, (at, GONE), after, AT_A_TIME)?;
             batch.flush()?;
             hit("recovery-runs-written");
-            Ok(marked)
+            Ok(last)
         })
         .inspect(|_| hit("recovery-runs-committed"))
     }
@@ -89,20 +97,22 @@ fn not_ended(connection: &Connection) -> Result<Vec<i64>, StoreError> {
     select().map_err(|error| fault(connection, error))
 }
 
-/// Marks runs of a flow as interrupted that are under way, no more than `most`. How many.
+/// Marks runs of a flow as interrupted that are under way, those of the rows beyond `after`, no
+/// more than `most`. The last row that was looked at; none when there are no more.
 pub(super) fn interrupt_runs(
     batch: &mut Batch<'_>,
     flow: i64,
-    at: Timestamp,
-    why: &str,
+    (at, why): (Timestamp, &str),
+    after: i64,
     most: usize,
-) -> Result<usize, StoreError> {
+) -> Result<Option<i64>, StoreError> {
     let connection = batch.connection;
     let fault = |error| fault(connection, error);
     // Of those that have not ended, all but the paused. The condition is that of the index.
+    // From row to row, since those that are damaged stay as they are and would be found again.
     let sql = "SELECT id FROM runs WHERE flow = ? AND state NOT IN (3, 4, 5, 6) AND state <> 8 \
-               LIMIT ?";
-    let open = open_runs(connection, sql, flow, most).map_err(fault)?;
+               AND id > ? ORDER BY id LIMIT ?";
+    let open = open_runs(connection, sql, params![flow, after, rows(most)]).map_err(fault)?;
     for rowid in &open {
         // One that is damaged tells whoever takes the flow up, by its key.
         let Some(Some(before)) = RunRow::get(connection, *rowid).map_err(fault)? else { continue };
@@ -115,16 +125,19 @@ pub(super) fn interrupt_runs(
             open.count(connection, row.key, Some(&before), &row)?;
         }
     }
-    Ok(open.len())
+    Ok(open.last().copied().filter(|_| open.len() == most))
 }
 
-/// The rows of runs that a statement finds by flow and limit.
+/// The rows of runs that a statement finds.
 pub(super) fn open_runs(
     connection: &Connection,
     sql: &str,
-    flow: i64,
-    most: usize,
+    of: impl Params,
 ) -> rusqlite::Result<Vec<i64>> {
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    connection.prepare_cached(sql)?.query_map((flow, most), |row| row.get(0))?.collect()
+    connection.prepare_cached(sql)?.query_map(of, |row| row.get(0))?.collect()
+}
+
+/// So many rows, as SQLite counts them.
+pub(super) fn rows(most: usize) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX)
 }

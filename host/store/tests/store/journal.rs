@@ -248,3 +248,18 @@ fn what_is_said_after_the_store_is_closed_is_refused_in_words() {
     assert!(matches!(journal.sync(Some(&CancelToken::new())), Err(StoreError::Closed)));
     assert_eq!(count(dir.path(), "runs"), 1, "what came before is written");
 }
+
+#[test]
+fn what_has_ended_stays_whoever_submits_it_again_and_however_often_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let journal = create(&store, new_flow("twice"));
+    let run = run_through(&journal, key(0, 0), Outcome::Value(value(1, 8)));
+    journal.sync(None).unwrap();
+    // Both in one batch: the second by another id.
+    submit(&journal, key(0, 0), run);
+    submit(&journal, key(0, 0), RunId::new());
+    journal.sync(None).unwrap();
+    let recorded = journal.recorded(key(0, 0)).unwrap();
+    assert!(matches!(recorded, Some(Recorded::Ended { run: kept, .. }) if kept == run));
+}

@@ -1,5 +1,8 @@
 //! Flows that were cut off: what they are marked as, and that doing it again changes nothing.
 
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
 use sandmill_core::State;
 use sandmill_store::{Recorded, StoreError};
 use sandmill_wire::{Outcome, RunId};
@@ -119,4 +122,23 @@ fn a_flow_that_nobody_runs_is_cancelled_with_its_runs() {
     let earlier = journal.recorded_of(flow, "work", Some(1)).unwrap().unwrap();
     let Recorded::Ended { run: found, outcome, .. } = earlier.recorded else { panic!() };
     assert_eq!((found, outcome.name()), (run, "cancelled"));
+}
+
+#[test]
+fn runs_that_are_damaged_do_not_keep_a_store_from_opening() {
+    let dir = tempfile::tempdir().unwrap();
+    let (flow, _) = cut_off(dir.path());
+    // More than are marked in one transaction, so that none is left over for the others.
+    sql(dir.path())
+        .execute_batch("UPDATE runs SET seal = seal + 1 WHERE state <> 3 AND idx <> 2400")
+        .unwrap();
+    let (sender, opened) = channel();
+    let path = dir.path().to_owned();
+    // Not on this thread: recovery that finds the same runs again and again does not end.
+    std::thread::spawn(move || sender.send(open(&path)).unwrap());
+    let store = opened.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert_eq!(count(dir.path(), "runs WHERE state_name = 'Interrupted'"), 1);
+    let journal = store.take_up(flow, at(20)).unwrap();
+    assert!(matches!(journal.recorded(key(0, 7)), Ok(Some(Recorded::Corrupt { .. }))));
+    assert!(matches!(journal.recorded(key(0, 2400)), Ok(Some(Recorded::Unfinished { .. }))));
 }
