@@ -242,7 +242,9 @@ impl Queue {
         state.durable += state.taken as u64;
         (state.taken, state.taken_bytes) = (0, 0);
         state.health = Health::Good;
-        self.tell(&mut state);
+        let wakers = self.tell(&mut state);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// The disk is full: waits for `patience`, or until the queue is closed. Whether it is closed.
@@ -275,14 +277,50 @@ impl Queue {
         state.health = Health::Failed(Arc::clone(error));
         (state.taken, state.taken_bytes, state.bytes) = (0, 0, 0);
         let lost = std::mem::take(&mut state.ops);
-        self.tell(&mut state);
+        let wakers = self.tell(&mut state);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
         lost
     }
 
-    fn tell(&self, state: &mut State) {
-        if state.has_room() {
-            state.wakers.drain(..).for_each(Waker::wake);
-        }
+    /// Tells who waits here. Who is to be woken besides is so without the lock: whoever is woken
+    /// may look at the queue at once.
+    #[must_use]
+    fn tell(&self, state: &mut State) -> Vec<Waker> {
         self.done.notify_all();
+        if state.has_room() { std::mem::take(&mut state.wakers) } else { Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+    use std::task::Wake;
+
+    use super::*;
+
+    /// Looks at the queue when it is woken.
+    struct Looker(Arc<Queue>, Sender<usize>);
+
+    impl Wake for Looker {
+        fn wake(self: Arc<Self>) {
+            self.1.send(self.0.backlog()).unwrap();
+        }
+    }
+
+    #[test]
+    fn who_waits_for_room_may_look_at_the_queue_when_it_is_woken() {
+        let queue: Arc<Queue> = Arc::default();
+        (0..=MAX_BACKLOG).for_each(|_| queue.push(Op::Answered));
+        let (sender, seen) = channel();
+        let waker = Waker::from(Arc::new(Looker(Arc::clone(&queue), sender)));
+        assert!(queue.poll_room(&Context::from_waker(&waker)).is_pending());
+        // Not on this thread: one that takes a lock it has never comes back.
+        std::thread::spawn(move || {
+            queue.take(10, 10);
+            queue.settled();
+        });
+        let backlog = seen.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert_eq!(backlog, MAX_BACKLOG + 1 - 10);
     }
 }
