@@ -34,13 +34,16 @@ struct Inner {
     pinned: Mutex<HashSet<Digest>>,
     /// Makes the names of unfinished files differ.
     made: AtomicU64,
+    /// Folders, by the first byte of their blobs, that are sure to stay in the root.
+    settled: Mutex<HashSet<u8>>,
 }
 
 impl Blobs {
     /// The blobs of the data directory `dir`, where the folder is there already.
     pub(crate) fn at(dir: &Path) -> Self {
         let root = dir.join(FOLDER);
-        Self(Arc::new(Inner { root, pinned: Mutex::default(), made: AtomicU64::new(0) }))
+        let (pinned, made, settled) = Default::default();
+        Self(Arc::new(Inner { root, pinned, made, settled }))
     }
 
     /// Makes the folder, and clears away what a process left unfinished that was killed.
@@ -73,9 +76,8 @@ impl Blobs {
         let path = self.path(&digest);
         if self.is_whole(&digest, bytes.len()) {
             // Whoever wrote it may have been killed before it was sure to stay.
-            let folder = path.parent().unwrap_or(&self.0.root);
-            sync_dir(folder)?;
-            sync_dir(&self.0.root)?;
+            sync_dir(path.parent().unwrap_or(&self.0.root))?;
+            self.settle_folder(&digest)?;
             return Ok(digest);
         }
         let number = self.0.made.fetch_add(1, Ordering::Relaxed);
@@ -85,7 +87,18 @@ impl Blobs {
             // On a full disk it would keep the room that everybody waits for.
             let _ = fs::remove_file(&unfinished);
         }
-        written.map(|()| digest)
+        written.and_then(|()| self.settle_folder(&digest)).map(|()| digest)
+    }
+
+    /// Makes the folder of a blob last, once for each since the store was opened: whoever made it
+    /// may have been killed, or may not have come to it yet.
+    fn settle_folder(&self, digest: &Digest) -> Result<(), StoreError> {
+        let folder = digest.as_bytes()[0];
+        if !self.0.settled.lock().contains(&folder) {
+            sync_dir(&self.0.root)?;
+            self.0.settled.lock().insert(folder);
+        }
+        Ok(())
     }
 
     fn write(&self, unfinished: &Path, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
@@ -98,9 +111,10 @@ impl Blobs {
         hit("blob-synced");
         let folder = path.parent().unwrap_or(&self.0.root);
         match fs::create_dir(folder) {
-            Ok(()) => sync_dir(&self.0.root)?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(fault(error)),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(fault(error));
+            }
+            _ => {}
         }
         fs::rename(unfinished, path).map_err(fault)?;
         hit("blob-renamed");

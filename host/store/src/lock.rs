@@ -179,6 +179,28 @@ pub(crate) fn private_dir(dir: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// As [`private_dir`], for one whose own place in the file system has to last as well.
+pub(crate) fn lasting_dir(dir: &Path) -> Result<(), StoreError> {
+    let new = |dir: &&Path| dir.symlink_metadata().is_err();
+    let made: Vec<&Path> = dir.ancestors().skip(1).take_while(new).collect();
+    private_dir(dir)?;
+    // The directory itself in any case: who made it may have been killed before it came to this.
+    for dir in made.into_iter().rev().chain([dir]) {
+        let parent = match dir.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+            Some(parent) => parent,
+            None => continue,
+        };
+        match sync_dir(parent) {
+            // One that may not be read cannot be synced. It is not ours: ours can.
+            Err(StoreError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::PermissionDenied => {}
+            synced => synced?,
+        }
+    }
+    Ok(())
+}
+
 /// Makes what was made, renamed or removed in a directory last.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
     File::open(dir).and_then(|file| file.sync_all()).map_err(|error| StoreError::io(dir, error))

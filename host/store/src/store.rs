@@ -18,7 +18,7 @@ use crate::blobs::Blobs;
 use crate::db::{self, HISTORY, MIGRATIONS};
 use crate::failpoint::hit;
 use crate::journal::{FlowSlot, Journal};
-use crate::lock::{Lock, private_dir, sync_dir};
+use crate::lock::{Lock, lasting_dir, private_dir, sync_dir};
 use crate::queue::{Health, Op, Queue};
 use crate::record::NewFlow;
 use crate::recorded;
@@ -101,7 +101,7 @@ impl Store {
     /// be read or written.
     pub fn open(config: StoreConfig) -> Result<Self, StoreError> {
         let StoreConfig { dir, wait, holder } = config;
-        private_dir(&dir)?;
+        lasting_dir(&dir)?;
         let lock = Lock::take(&dir, &holder, wait)?;
         let blobs = Blobs::at(&dir);
         let connection = db::open_writer(&dir.join(HISTORY), MIGRATIONS)?;
