@@ -188,7 +188,8 @@ impl Journal {
         let mut after = i64::MIN;
         loop {
             let rowid = self.0.slot.rowid;
-            let page = self.read(|reader| recorded::told(reader, rowid, stage, after, TOLD_PAGE))?;
+            let page =
+                self.read(|reader| recorded::told(reader, rowid, stage, after, TOLD_PAGE))?;
             page.iter().for_each(|index| tell(u64::try_from(*index).ok()));
             match page.last() {
                 Some(last) if page.len() == TOLD_PAGE => after = *last,

@@ -183,11 +183,7 @@ fn check_rows(reader: &Connection, flow: &FlowRow) -> Result<(), StoreError> {
 /// Whether the index finds every run of a flow, in order, and by the place that its row says: both
 /// ways round the same places add up to the same sum. Where the rows of other flows lie in between,
 /// it does not look.
-fn places_agree(
-    reader: &Connection,
-    flow: i64,
-    stages: &[StageRow],
-) -> rusqlite::Result<bool> {
+fn places_agree(reader: &Connection, flow: i64, stages: &[StageRow]) -> rusqlite::Result<bool> {
     let mut by_index = reader.prepare_cached(
         "SELECT id, stage, idx FROM runs INDEXED BY sqlite_autoindex_runs_2 \
          WHERE flow = ? ORDER BY stage, idx",
