@@ -157,6 +157,8 @@ impl Queue {
         let mut inner = self.inner.lock();
         let timer = self.timer_slot();
         if inner.stopping && inner.is_idle(Some(timer)) {
+            // Slots that slept while the last run awaited its retry have nothing to wait for.
+            self.changed(inner);
             return Next::End;
         }
         let now = Instant::now();
@@ -314,10 +316,12 @@ impl Queue {
     pub(super) fn cancel_all(&self) {
         let mut inner = self.inner.lock();
         let waiting = inner.waiting.take_all();
-        inner.running.iter().flatten().for_each(|token| {
-            token.cancel();
-        });
+        let running: Vec<CancelToken> = inner.running.iter().flatten().cloned().collect();
         self.changed(inner);
+        // Without the lock: a cancel wakes whoever waits for it, and they may come here.
+        for token in running {
+            token.cancel();
+        }
         waiting.into_iter().for_each(Job::cancel);
         self.alarm.ring();
     }

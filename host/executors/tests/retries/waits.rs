@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
-use sandmill_core::{CancelToken, Events, MapOptions, Report, StartContext, StateType, TaskFuture};
+use parking_lot::Mutex;
+use sandmill_core::{
+    CancelToken, Events, Executor, MapOptions, Report, StartContext, StateType, TaskFuture,
+};
 use sandmill_wire::EndKind;
 
 use crate::support::{
@@ -243,4 +248,62 @@ fn runs_of_the_inline_executor_end_in_order_though_one_is_tried_again() {
     let second = bench.executor.submit(call("echo"));
     let numbers = [first, second].map(|run| run.result(None).unwrap().decode::<u64>().unwrap());
     assert_eq!(numbers, [0, 1]);
+}
+
+#[test]
+fn a_pool_that_closes_while_a_run_awaits_its_retry_lets_all_its_slots_go() {
+    let script = Script::new(|attempt| match attempt.number {
+        1 => failure("busy"),
+        _ => value(1),
+    });
+    let bench = Bench::open(pool(&script, 4), Events::default());
+    let future = bench.executor.submit(with(call("t"), |o| o.retries = delays(1, &[50])));
+    bench.wait_for_state("AwaitingRetry", 1);
+    block_on(bench.executor.shutdown());
+    assert_eq!(future.wait(Some(LONG)).kind, StateType::Completed);
+    drop(bench);
+    // Every slot holds on to the invoker.
+    let begun = Instant::now();
+    while Arc::strong_count(&script) > 1 {
+        assert!(begun.elapsed() < LONG, "{} threads are left", Arc::strong_count(&script) - 1);
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn who_is_woken_by_an_abort_may_use_the_executor() {
+    /// Submits a call when it is woken.
+    struct Submitter(Arc<dyn Executor>, Sender<TaskFuture>);
+
+    impl Wake for Submitter {
+        fn wake(self: Arc<Self>) {
+            self.1.send(self.0.submit(call("late"))).unwrap();
+        }
+    }
+
+    let wakers: Arc<Mutex<Option<Waker>>> = Arc::default();
+    let registered = Arc::clone(&wakers);
+    let script = Script::new(move |attempt| {
+        if let Some(waker) = registered.lock().take() {
+            let _ = attempt.cancel.poll_cancelled(&mut Context::from_waker(&waker));
+        }
+        let _ = attempt.cancel.wait_until(Instant::now() + LONG);
+        value(1)
+    });
+    let bench = Bench::open(pool(&script, 1), Events::default());
+    let (sender, late) = channel();
+    let submitter = Submitter(Arc::clone(&bench.executor), sender);
+    *wakers.lock() = Some(Waker::from(Arc::new(submitter)));
+    let future = bench.executor.submit(call("t"));
+    script.wait_for_more_than(0);
+    while wakers.lock().is_some() {
+        thread::yield_now();
+    }
+    // Not on this thread: one that takes a lock it has never comes back.
+    let executor = Arc::clone(&bench.executor);
+    let abort = thread::spawn(move || executor.abort());
+    let late = late.recv_timeout(LONG).unwrap();
+    assert_eq!(kind_of(&late), Some(EndKind::Refused));
+    abort.join().unwrap();
+    assert!(future.is_done());
 }
