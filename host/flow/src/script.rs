@@ -146,6 +146,12 @@ pub trait Script: Send {
         None
     }
 
+    /// Whether the script has written to the flow's journal itself that this run ended without being
+    /// called: then the runner only tells of it. Asked once for each [`Act::End`].
+    fn wrote_end(&mut self, _stage: StageId, _index: Option<u64>) -> bool {
+        false
+    }
+
     /// A token of its own for the call of a task that is about to be handed to an executor, where
     /// the script wants to cancel it from elsewhere: an executor that runs it on the runner's
     /// thread is not heard of before it has ended. It has to be cancelled with `with`.

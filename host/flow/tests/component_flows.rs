@@ -340,3 +340,41 @@ fn what_the_inline_executor_runs_is_cancelled_by_its_flow_at_once() {
     let expected = json!([["Cancelled"], ["Cancelled", "Cancelled"], 6]);
     assert_eq!(number(&future.outcome().expect("it has ended")), expected);
 }
+
+#[test]
+fn what_a_flow_is_told_of_a_run_that_was_not_called_is_in_its_journal_before() {
+    let history = History::new();
+    let journal = create(history.store(), RunId::new(), None);
+    let (seen, looking) = (Arc::new(parking_lot::Mutex::new(None)), journal.clone());
+    let sink = Arc::clone(&seen);
+    let guest = Guest::new(move |_, calls| {
+        // More than the executor takes, so that the runner waits.
+        let list: Vec<u64> = (0..100).collect();
+        let slow = calls.map(target("slow"), vec![each("x", &json!(list))], vec![])?;
+        assert!(calls.end(at(slow, 0), Some(Duration::from_millis(50)))?.is_none());
+        let early = calls.submit(target("double"), vec![known("n", &json!(4))])?;
+        calls.cancel(FlowWatched::One(one(early)))?;
+        let told = result(calls, one(early))?;
+        looking.sync(None).expect("it is written");
+        let key = sandmill_store::RunKey { stage: early, index: None };
+        *sink.lock() = looking.recorded(key).expect("it is read");
+        calls.cancel(FlowWatched::All(slow))?;
+        Ok(Outcome::Value(value(&told)))
+    });
+    let future = start(&runner(pool(&guest)), guest.flow(), Some(journal));
+    assert!(future.wait(PATIENCE).is_final(), "the flow does not end");
+    assert_eq!(number(&future.outcome().expect("it has ended")), json!("Cancelled"));
+    let seen = seen.lock().take();
+    let Some(sandmill_store::Recorded::Ended { outcome, .. }) = seen else {
+        panic!("the flow was told of an end that is not in the journal: {seen:?}")
+    };
+    assert!(matches!(outcome, Outcome::Ended(end) if end.kind == EndKind::Cancelled));
+    // And it is there once, as what it is.
+    let runs = history.reader().runs(future.id(), &Default::default()).expect("it is read");
+    assert_eq!(runs.len(), 101);
+    assert!(runs.iter().all(|run| run.state.kind == sandmill_core::StateType::Cancelled));
+    assert_eq!(future.report().stages.iter().map(|stage| stage.reused).sum::<u64>(), 0);
+    let stages = history.reader().stages(future.id()).expect("it is read");
+    let names: Vec<String> = stages.iter().map(|of| of.stage.name.to_string()).collect();
+    assert_eq!(names, ["slow", "double"]);
+}

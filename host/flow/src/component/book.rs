@@ -3,7 +3,7 @@
 //! `script`, who may still ask is in `handles`.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use sandmill_core::{CancelToken, Clock, FutureKey, State, TaskFuture};
@@ -52,6 +52,9 @@ pub(super) struct Book {
     pub(super) given_bytes: u64,
     /// Commands that have not finished.
     pub(super) open_commands: u64,
+    /// Ends of runs that were not called and are in the journal, of which the runner does not know
+    /// that.
+    wrote: HashSet<FutureKey>,
     /// Why the flow fails, where its host says so.
     pub(super) verdict: Option<Outcome>,
 }
@@ -74,6 +77,7 @@ impl Book {
             held_bytes: 0,
             given_bytes: 0,
             open_commands: 0,
+            wrote: HashSet::new(),
             verdict: None,
         }
     }
@@ -222,9 +226,32 @@ impl Book {
         let Some(command) = self.commands.get(&number) else { return };
         let key = FutureKey { command: number, index: command.index(position) };
         self.blame(number, position, &cause);
-        let recorded = self.taken_up().and_then(|history| history.ended(key).ok().flatten());
-        let outcome = recorded.map_or_else(|| cause.outcome(), |(_, outcome)| outcome);
+        let outcome = self.write_uncalled(key, cause);
         self.end(key, outcome, None);
+    }
+
+    /// How a run ended that is not called: as the journal says of a flow that was taken up, or so,
+    /// and then that goes to the journal. Before the flow can be told of it: a flow that was told
+    /// what is not in its journal could be told something else when it is taken up.
+    fn write_uncalled(&mut self, key: FutureKey, cause: Cause) -> Outcome {
+        let recorded = self.taken_up().and_then(|history| history.ended(key).ok().flatten());
+        if let Some((_, outcome)) = recorded {
+            return outcome;
+        }
+        let outcome = cause.outcome();
+        if let Some(history) = &self.history {
+            let state = State::from_outcome(&outcome, self.clock.now());
+            let (run, name) = self.identity(key);
+            if history.uncalled(key, run, &name, &state, &outcome) {
+                self.wrote.insert(key);
+            }
+        }
+        outcome
+    }
+
+    /// Whether the end of a run that was not called is in the journal already. Once.
+    pub(super) fn wrote(&mut self, key: FutureKey) -> bool {
+        self.wrote.remove(&key)
     }
 
     /// Remembers why a run does not run, for those that take its result.
@@ -286,8 +313,7 @@ impl Book {
         }
         self.blame(number, 0, &cause);
         let key = FutureKey { command: number, index: None };
-        let recorded = self.taken_up().and_then(|history| history.ended(key).ok().flatten());
-        let outcome = recorded.map_or_else(|| cause.clone().outcome(), |(_, outcome)| outcome);
+        let outcome = self.write_uncalled(key, cause.clone());
         if let Some(command) = self.commands.get_mut(&number) {
             command.failed = Some(outcome);
             let waiters = std::mem::take(&mut command.on_size);

@@ -1,11 +1,15 @@
 //! What a flow component's run needs of its journal: to write down its steps, and to read them and
 //! the ends of its runs when it is taken up. What a step is, is in `step`.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use sandmill_core::{CancelToken, FutureKey};
-use sandmill_store::{Journal, Recorded, RunKey};
+use sandmill_core::{CancelToken, FutureKey, State, Usage};
+use sandmill_store::{Journal, Recorded, RunEnd, RunKey};
 use sandmill_wire::{Outcome, RunId};
+
+/// What stands for the digest of arguments that were never made.
+const UNCALLED: [u8; 16] = [0; 16];
 
 /// The journal of one flow component's run. Errors are words for people.
 pub trait FlowHistory: Send + Sync {
@@ -26,6 +30,18 @@ pub trait FlowHistory: Send + Sync {
     /// # Errors
     /// It cannot be read, or what was written is damaged.
     fn ended(&self, key: FutureKey) -> Result<Option<(RunId, Outcome)>, String>;
+
+    /// Writes down that a run ended without being called. Does not wait. False: the runner has to.
+    fn uncalled(
+        &self,
+        _key: FutureKey,
+        _run: RunId,
+        _name: &Arc<str>,
+        _end: &State,
+        _outcome: &Outcome,
+    ) -> bool {
+        false
+    }
 
     /// Waits until everything that was written so far is on disk.
     ///
@@ -57,6 +73,28 @@ impl FlowHistory for Journal {
             Some(Recorded::Corrupt { what, .. }) => Err(format!("it is damaged: {what}")),
             Some(Recorded::Unfinished { .. }) | None => Ok(None),
         }
+    }
+
+    fn uncalled(
+        &self,
+        key: FutureKey,
+        run: RunId,
+        name: &Arc<str>,
+        end: &State,
+        outcome: &Outcome,
+    ) -> bool {
+        let key = RunKey { stage: key.command, index: key.index };
+        self.submitted(key, run, name, UNCALLED, end.at);
+        let end = RunEnd {
+            state: end.clone(),
+            outcome: outcome.clone(),
+            usage: Usage::default(),
+            attempts: 0,
+            value_of: None,
+            cache: None,
+        };
+        Self::ended(self, key, run, end);
+        true
     }
 
     fn sync(&self, cancel: &CancelToken) -> Result<(), String> {

@@ -189,6 +189,10 @@ impl Script for ComponentScript {
         Some(run_id(self.flow, stage, index))
     }
 
+    fn wrote_end(&mut self, stage: StageId, index: Option<u64>) -> bool {
+        self.shared.lock().book.wrote(FutureKey { command: stage, index })
+    }
+
     fn cancel_token(
         &mut self,
         stage: StageId,

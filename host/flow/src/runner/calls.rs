@@ -220,7 +220,9 @@ impl Drive {
         let mut due = Due { stage, index, open, run, again: None, name };
         let mut outcome = cause.outcome();
         let mut reused = false;
-        match self.history.recorded(key) {
+        let written = self.script.wrote_end(stage, index);
+        let recorded = if written { Ok(None) } else { self.history.recorded(key) };
+        match recorded {
             Ok(None | Some(Recorded::Corrupt { .. })) => {}
             Ok(Some(Recorded::Unfinished { run, attempts })) => {
                 (due.run, due.again) = (run, Some(attempts));
@@ -231,7 +233,7 @@ impl Drive {
             Err(error) => return self.stop_with(Stop::unreadable(&error)),
         }
         let state = State::from_outcome(&outcome, self.events.clock().now());
-        if !reused {
+        if !reused && !written {
             let begun = due.again.is_some();
             self.history.never_called(key, due.run, &due.name, begun, &state, &outcome);
         }
