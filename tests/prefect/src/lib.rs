@@ -6,4 +6,4 @@ mod scenario;
 mod stage;
 
 pub use scenario::Scenario;
-pub use stage::{Held, LONG, SHORT, Stage};
+pub use stage::{Gate, HELD, Held, LONG, SHORT, Stage};

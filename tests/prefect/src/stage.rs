@@ -3,13 +3,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use sandmill::core::AttemptEnd;
+use sandmill::core::{AttemptEnd, MAX_RETRIES};
 use sandmill::flow_file::{FlowRunFuture, Given, Plan};
 use sandmill::{
     Call, CallOptions, Component, FlowStart, Host, HostBuilder, Observer, Outcome, PlannedFlow,
-    StartedFlow, State, TaskFuture, Value,
+    RetryDelay, RetryPolicy, StartedFlow, State, TaskFuture, Value,
 };
 use sandmill_test_artifacts as artifacts;
 use sandmill_test_conformance::{ExecutorUnderTest, Record};
@@ -21,6 +22,10 @@ pub const SHORT: Duration = Duration::from_millis(50);
 
 /// Runs at a time in a pool: more than any scenario holds at once.
 const SLOTS: usize = 4;
+/// What runs are called that wait for a gate.
+pub const HELD: &str = "held";
+/// How often they look whether it is open: for 40 s in all, by the most retries that there can be.
+const GATE_POLL: Duration = Duration::from_millis(40);
 
 /// A host on one executor.
 pub struct Stage {
@@ -32,6 +37,8 @@ pub struct Stage {
     pub probe: Component,
     record: Arc<Record>,
     folder: Arc<tempfile::TempDir>,
+    /// How many gates there are.
+    gates: AtomicU32,
 }
 
 impl Stage {
@@ -71,7 +78,7 @@ impl Stage {
             .observer(Arc::clone(&record) as Arc<dyn Observer>);
         let host = set_up(builder).build().expect("the host opens");
         let probe = host.load(artifacts::guest("probe")).expect("the guest can be read");
-        Self { executor, host, probe, record, folder }
+        Self { executor, host, probe, record, folder, gates: AtomicU32::new(0) }
     }
 
     /// The data directory of stages with history.
@@ -138,21 +145,38 @@ impl Stage {
         self.submit("half", r#"{"number":5}"#)
     }
 
-    /// The call of a run that goes on until it is let go, and completes then.
-    #[must_use]
-    pub fn holding(&self) -> Call {
-        // It looks whether it is asked to stop, and has all the time it wants to return then.
-        self.call_with("patience", "{}", |options| options.limits.cancel_grace = LONG)
-    }
-
-    /// Such a run. Not where `submit` returns when runs have ended: it would not.
+    /// The call of a run that goes on until its gate is opened, and completes then. Not where
+    /// `submit` returns when runs have ended: it would not.
     ///
     /// # Panics
     /// There.
     #[must_use]
+    pub fn holding(&self) -> (Call, Gate) {
+        assert!(!self.executor.runs_in_submit, "nobody would be there to open the gate");
+        let number = self.gates.fetch_add(1, Ordering::Relaxed);
+        let folder = self.path(format!("gate-{number}"));
+        std::fs::create_dir(&folder).expect("there is room for a folder");
+        let grant = format!("{}::/gate", folder.display());
+        // It reads a file that is not there yet, again and again.
+        let call = self.call_with("read", r#"{"path":"/gate/open"}"#, |options| {
+            options.name = Some(HELD.into());
+            options.grants.dirs = vec![grant.parse().expect("it has the form of a grant")];
+            options.retries = RetryPolicy {
+                delay: RetryDelay::List(vec![GATE_POLL]),
+                ..RetryPolicy::times(MAX_RETRIES)
+            };
+        });
+        (call, Gate(folder.join("open")))
+    }
+
+    /// Such a run.
+    ///
+    /// # Panics
+    /// See [`Stage::holding`].
+    #[must_use]
     pub fn held(&self) -> Held {
-        assert!(!self.executor.runs_in_submit, "nobody would be there to let it go");
-        Held(self.host.submit(self.holding()))
+        let (call, gate) = self.holding();
+        Held(self.host.submit(call), gate)
     }
 
     /// The name of the state that a run ends in, and of those before it.
@@ -251,8 +275,21 @@ impl Stage {
     }
 }
 
-/// A run that goes on until it is let go.
-pub struct Held(pub TaskFuture);
+/// What a run waits for.
+pub struct Gate(PathBuf);
+
+impl Gate {
+    /// Lets the run go.
+    ///
+    /// # Panics
+    /// When the gate's folder is gone.
+    pub fn open(&self) {
+        std::fs::write(&self.0, "open").expect("there is room for a file");
+    }
+}
+
+/// A run that goes on until it is let go, and its gate.
+pub struct Held(pub TaskFuture, pub Gate);
 
 impl Held {
     /// Lets it go, and waits until it has completed.
@@ -267,15 +304,9 @@ impl Held {
     /// Lets it go.
     ///
     /// # Panics
-    /// When it does not start.
+    /// See [`Gate::open`].
     pub fn release(&self) {
-        // One that is cancelled before it runs ends as cancelled.
-        let start = std::time::Instant::now();
-        while self.0.state().name == "Pending" {
-            assert!(start.elapsed() < LONG, "{:?} does not start", self.0);
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        self.0.cancel();
+        self.1.open();
     }
 }
 

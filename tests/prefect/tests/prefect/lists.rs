@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sandmill::future::{ListError, OnError, RunErrorKind};
 use sandmill::{Call, FutureList, MapOptions, Outcome, StateType};
-use sandmill_test_prefect::{LONG, SHORT, Scenario, Stage, scenario};
+use sandmill_test_prefect::{HELD, LONG, SHORT, Scenario, Stage, scenario};
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
@@ -78,11 +78,11 @@ fn a_list_waits_for_all(stage: &Stage) {
 
 fn a_list_waits_no_longer_than_it_is_told(stage: &Stage) {
     let mut calls = numbers(stage, 2);
-    calls.push(stage.holding());
+    calls.push(stage.holding().0);
     let list = list(stage, calls);
     assert_eq!(list.futures(Some(LONG)).len(), 3);
     let sorted = list.wait(Some(SHORT));
-    assert!(sorted.not_done.iter().any(|future| future.name() == "patience"), "{sorted:?}");
+    assert!(sorted.not_done.iter().any(|future| future.name() == HELD), "{sorted:?}");
     list.cancel();
 }
 
@@ -93,11 +93,13 @@ fn results_come_in_the_order_of_the_calls(stage: &Stage) {
 }
 
 fn the_order_of_ending_does_not_matter(stage: &Stage) {
-    let calls = vec![stage.holding(), numbers(stage, 8).remove(7)];
+    let (holding, gate) = stage.holding();
+    let calls = vec![holding, numbers(stage, 8).remove(7)];
     let list = list(stage, calls);
     let futures = list.futures(Some(LONG));
     assert!(futures[1].wait(Some(LONG)).is_final());
-    sandmill_test_prefect::Held(futures[0].clone()).let_go();
+    assert!(!futures[0].is_done());
+    gate.open();
     let values = list.results(Some(LONG), OnError::Continue).unwrap();
     assert_eq!(values[0], futures[0].result(None).unwrap());
     assert_eq!(values[1].decode::<i64>().unwrap(), 7);
@@ -112,12 +114,14 @@ fn one_failure_raises(stage: &Stage) {
 }
 
 fn a_failure_raises_before_slow_ones_have_ended(stage: &Stage) {
-    let list = list(stage, vec![stage.holding(), failing(stage)]);
+    let (holding, gate) = stage.holding();
+    let list = list(stage, vec![holding, failing(stage)]);
     let error = list.results(Some(LONG), OnError::Continue).unwrap_err();
     assert!(error.to_string().contains("5 is odd"), "{error}");
     let slow = &list.futures(Some(LONG))[0];
     assert!(!slow.is_done(), "the others go on");
-    sandmill_test_prefect::Held(slow.clone()).let_go();
+    gate.open();
+    assert_eq!(slow.wait(Some(LONG)).kind, StateType::Completed);
 }
 
 fn failures_can_be_had_in_their_places(stage: &Stage) {
@@ -133,7 +137,7 @@ fn failures_can_be_had_in_their_places(stage: &Stage) {
 
 /// Prefect's words are `Timed out waiting for all futures to complete within 0.5 seconds`.
 fn a_list_that_is_not_done_in_time_says_so(stage: &Stage) {
-    let list = list(stage, vec![stage.holding()]);
+    let list = list(stage, vec![stage.holding().0]);
     assert_eq!(list.futures(Some(LONG)).len(), 1);
     let error = list.results(Some(SHORT), OnError::Continue).unwrap_err();
     assert!(matches!(error, ListError::Timeout(timeout) if timeout.unfinished == 1));

@@ -124,7 +124,7 @@ fn a_timeout_names_the_run_and_the_time(stage: &Stage) {
     let error = hangs.0.result(Some(SHORT)).unwrap_err();
     assert!(error.is_wait_timeout());
     let id = hangs.0.id();
-    assert_eq!(error.to_string(), format!("patience (run {id}) did not end within 50ms"));
+    assert_eq!(error.to_string(), format!("held (run {id}) did not end within 50ms"));
     assert!(hangs.0.outcome().is_none(), "the run goes on");
     hangs.let_go();
     assert!(hangs.0.result(Some(SHORT)).is_ok(), "and gives its value later");
