@@ -62,7 +62,8 @@ fn when_the_value_cannot_be_shared_the_others_run_at_once() {
     let (count, all_in) = (AtomicUsize::new(0), Barrier::new(7));
     let it = Fixture::new(move |attempt| {
         if count.fetch_add(1, Ordering::SeqCst) == 0 {
-            std::thread::sleep(Duration::from_millis(50));
+            // Until all the others wait: one that came later would lead, and never meet them all.
+            std::thread::sleep(Duration::from_millis(500));
         } else {
             // Passed only when all the others run at the same time.
             all_in.wait();
