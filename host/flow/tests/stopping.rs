@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::VecDeque;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -366,4 +367,55 @@ fn a_flow_whose_script_panics_ends_and_can_be_taken_up() {
     // Nothing in this process holds on to it.
     history.take_up(future.id());
     drop(runner);
+}
+
+#[test]
+fn a_flow_that_was_killed_while_it_was_cancelled_is_cancelled() {
+    let (history, late) = (History::new(), Arc::new(std::sync::Barrier::new(2)));
+    let (held, begun) = (Arc::clone(&late), Arc::new(Mutex::new(0)));
+    let count = Arc::clone(&begun);
+    let invoker = ScriptedInvoker::new(move |attempt, arguments| {
+        *count.lock() += 1;
+        while !attempt.cancel.is_cancelled() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if arguments["x"] == json!(2) {
+            held.wait();
+        }
+        End::new(EndKind::Cancelled, "stopped").into()
+    });
+    let text = "tasks.a = { call = 't.slow', arguments.x = { map = [1, 2, 3, 4] } }
+         tasks.b = { call = 't.merge', after = ['a'], trigger = 'all-finished' }";
+    let bench = Bench::pool(invoker, 2);
+    let future = bench.start_new(&history, plan(text));
+    while *begun.lock() < 2 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    future.cancel();
+    // One run is over, and the other is not, so neither is the flow.
+    let over = || history.reader().runs(future.id(), &Default::default()).unwrap();
+    while !over().iter().any(|run| run.state.kind == StateType::Cancelled) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(!future.is_done());
+    let (dir, ours) = (tempfile::tempdir().unwrap(), std::fs::Permissions::from_mode(0o700));
+    std::fs::set_permissions(dir.path(), ours).unwrap();
+    for file in std::fs::read_dir(history.path()).unwrap() {
+        let file = file.unwrap();
+        if file.file_name().to_string_lossy().starts_with("history.db") {
+            std::fs::copy(file.path(), dir.path().join(file.file_name())).unwrap();
+        }
+    }
+    late.wait();
+    assert_eq!(future.wait(PATIENCE).kind, StateType::Cancelled);
+
+    // What a kill would have left behind.
+    let store = support::history::open(dir.path());
+    let bench = Bench::pool(tasks(), 2);
+    let journal = Some(store.take_up(future.id(), bench.events.clock().now()).unwrap());
+    let options = StartOptions { journal, ..StartOptions::default() };
+    let again = bench.runner().start_with(plan(text), options);
+    let state = again.wait(PATIENCE);
+    assert_eq!(state.kind, StateType::Cancelled, "{state}");
+    assert!(bench.log.ends().iter().all(|(name, _)| name != "b"), "{:?}", bench.log.ends());
 }

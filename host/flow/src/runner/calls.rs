@@ -272,7 +272,11 @@ impl Drive {
         if let Some(stop) = &self.stop
             && was_cut(&outcome)
         {
-            self.cut = true;
+            // Before the end of the first run that is cut off: whoever takes the flow up after a kill
+            // finds runs that are cancelled for good, and the flow is to be with them.
+            if !std::mem::replace(&mut self.cut, true) && !stop.is_interruption() {
+                self.history.decide(stop.outcome());
+            }
             if stop.is_interruption() && !given_up {
                 self.history.interrupted(key, due.run, &stop.message());
                 return self.count(&due, &state, false);

@@ -202,7 +202,8 @@ impl History {
         }
     }
 
-    /// Writes down how the flow is to end, once its hook on exit was called.
+    /// Writes down how the flow is to end, once what runs has ended and its hook on exit was called.
+    /// The first word stays.
     pub(super) fn decide(&self, outcome: &Outcome) {
         if let (Some(journal), Ok(body)) = (&self.journal, Value::encode(outcome)) {
             journal.step(DECIDED, body.as_bytes().to_vec());
