@@ -46,19 +46,39 @@ pub enum Amount {
 impl Amount {
     /// How many that are of `total`; a part is rounded up.
     #[must_use]
+    pub fn of(self, total: u64) -> u64 {
+        self.rounded(total, f64::ceil)
+    }
+
+    /// The same, but a part is rounded down: "at most 50%" of 3 is 1.
+    #[must_use]
+    pub fn at_most_of(self, total: u64) -> u64 {
+        self.rounded(total, f64::floor)
+    }
+
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         clippy::cast_precision_loss,
         reason = "a part is between 0 and 1, and numbers of runs are far below 2^53"
     )]
-    pub fn of(self, total: u64) -> u64 {
+    fn rounded(self, total: u64, round: impl Fn(f64) -> f64) -> u64 {
         match self {
             Self::Count(count) => count,
-            Self::Part(part) => (part.clamp(0.0, 1.0) * total as f64).ceil() as u64,
+            Self::Part(part) => {
+                let exact = part.clamp(0.0, 1.0) * total as f64;
+                let whole = exact.round();
+                // 7% of 100 is 7, though 0.07 * 100.0 is a little more, and 0.29 * 100.0 less.
+                let is_whole = (exact - whole).abs() <= PART_ERROR * exact.max(1.0);
+                (if is_whole { whole } else { round(exact) }) as u64
+            }
         }
     }
 }
+
+/// How far, as a part of itself, a part of a number may be off a whole one by the way such numbers
+/// are computed with: far more than they are, and far less than one run.
+const PART_ERROR: f64 = 1e-12;
 
 /// What an argument makes of results that are not there, because their runs did not complete.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -118,4 +138,22 @@ pub enum HookAction {
         /// Limits and grants.
         options: Box<CallOptions>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_that_come_to_whole_numbers_are_these() {
+        for total in [1, 3, 7, 100, 300, 1_000, 999_999, 1_000_000] {
+            for percent in 0..=100_u32 {
+                let part = Amount::Part(f64::from(percent) / 100.0);
+                let exact = u64::from(percent) * total;
+                let shown = format!("{percent}% of {total}");
+                assert_eq!(part.of(total), exact.div_ceil(100), "at least {shown}");
+                assert_eq!(part.at_most_of(total), exact / 100, "at most {shown}");
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Triggers: whether a task runs, by how many of the runs that it waits for succeeded.
 
-use crate::policy::{Amount, Trigger};
+use crate::policy::Trigger;
 
 /// How many runs ended how.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Trigger {
             Self::AllFinished => true,
             Self::SomeSuccessful { at_least, at_most } => {
                 succeeded >= at_least.of(total)
-                    && at_most.is_none_or(|most| succeeded <= most_of(most, total))
+                    && at_most.is_none_or(|most| succeeded <= most.at_most_of(total))
             }
         }
     }
@@ -72,27 +72,12 @@ impl Trigger {
             Self::SomeSuccessful { at_least, at_most } => {
                 let least = at_least.of(total);
                 match at_most {
-                    Some(most) => format!(", not {least} to {}", most_of(most, total)),
+                    Some(most) => format!(", not {least} to {}", most.at_most_of(total)),
                     None => format!(", not {least} or more"),
                 }
             }
             _ => String::new(),
         };
         format!("trigger {}: {succeeded} of {total} succeeded{wanted}", self.name())
-    }
-}
-
-/// How many runs are at most so many of `total`: a part is rounded down, so that "at most 50%" of
-/// 3 is 1.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "a part is between 0 and 1, and numbers of runs are far below 2^53"
-)]
-fn most_of(amount: Amount, total: u64) -> u64 {
-    match amount {
-        Amount::Count(count) => count,
-        Amount::Part(part) => (part.clamp(0.0, 1.0) * total as f64).floor() as u64,
     }
 }
