@@ -265,11 +265,11 @@ fn flows_that_call_flows_need_something_that_runs_them() {
         assert!(calls.iter().all(|call| call.options.parent == Some(future.id())));
         let inner = bench.log.events();
         let inner = inner.iter().filter(|event| event.run == calls[1].run);
-        let last = inner.filter_map(|event| match &event.kind {
+        let mut last = inner.filter_map(|event| match &event.kind {
             sandmill_core::EventKind::State(state) => Some(state.clone()),
             _ => None,
         });
-        let last = last.last().unwrap();
+        let last = last.next_back().unwrap();
         // What is inside is left for later with what is around it.
         let message = last.message.clone().unwrap();
         assert_eq!(message.starts_with("interrupted; for later"), interrupt, "{message}");
