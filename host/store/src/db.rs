@@ -8,6 +8,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::StoreError;
 use crate::failpoint::hit;
+use crate::lock::private_file;
 
 /// The database of the history, in the data directory.
 pub(crate) const HISTORY: &str = "history.db";
@@ -46,6 +47,7 @@ pub(crate) fn open_writer(path: &Path, migrations: &[&str]) -> Result<Connection
         let looker = look(path)?;
         check_version(&looker, path, known)?;
     }
+    private_file(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let mut connection = connect(path, flags)?;
     let settings = format!(

@@ -1,8 +1,8 @@
 //! The lock of a data directory: one writer at a time, who says who it is.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -150,8 +150,18 @@ fn held(file: &mut File, dir: &Path) -> StoreError {
     }
 }
 
+/// Bits of a mode by which others can reach a directory at all.
+const REACHED: u32 = 0o077;
+/// Bits of a mode by which others can write to a directory.
+const WRITTEN: u32 = 0o022;
+
 /// Makes sure of a directory that only this user can reach.
 pub(crate) fn private_dir(dir: &Path) -> Result<(), StoreError> {
+    own_dir(dir, REACHED, "go=")
+}
+
+/// Makes sure of a directory of this user, in whose mode none of the bits `refused` is set.
+fn own_dir(dir: &Path, refused: u32, mend: &str) -> Result<(), StoreError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -170,20 +180,22 @@ pub(crate) fn private_dir(dir: &Path) -> Result<(), StoreError> {
         let owner = metadata.uid();
         return Err(StoreError::NotPrivate(format!("{shown} belongs to another user ({owner})")));
     }
-    if metadata.mode() & 0o077 != 0 {
+    if metadata.mode() & refused != 0 {
         let mode = metadata.mode() & 0o777;
         return Err(StoreError::NotPrivate(format!(
-            "{shown} is open to other users (mode {mode:03o}): run `chmod go= {shown}`"
+            "{shown} is open to other users (mode {mode:03o}): run `chmod {mend} {shown}`"
         )));
     }
     Ok(())
 }
 
-/// As [`private_dir`], for one whose own place in the file system has to last as well.
+/// Makes sure of the data directory, whose own place in the file system has to last as well. It is
+/// made private; one that was there already may be seen by others, as most directories that people
+/// make are, but not written to: what is in it is private for itself.
 pub(crate) fn lasting_dir(dir: &Path) -> Result<(), StoreError> {
     let new = |dir: &&Path| dir.symlink_metadata().is_err();
     let made: Vec<&Path> = dir.ancestors().skip(1).take_while(new).collect();
-    private_dir(dir)?;
+    own_dir(dir, WRITTEN, "go-w")?;
     // The directory itself in any case: who made it may have been killed before it came to this.
     for dir in made.into_iter().rev().chain([dir]) {
         let parent = match dir.parent() {
@@ -199,6 +211,18 @@ pub(crate) fn lasting_dir(dir: &Path) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// Makes an empty file that only this user can reach, where there is none. SQLite gives the files
+/// that it makes beside a database the mode of the database.
+pub(crate) fn private_file(path: &Path) -> Result<(), StoreError> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match made {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(StoreError::io(path, error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes what was made, renamed or removed in a directory last.

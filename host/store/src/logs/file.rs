@@ -8,6 +8,7 @@ use sandmill_core::{LogLevel, LogSource};
 
 use crate::StoreError;
 use crate::db;
+use crate::lock::private_file;
 
 /// The name of the file in the data directory.
 pub const LOGS_FILE: &str = "logs.db";
@@ -45,6 +46,7 @@ fn open_once(dir: &Path) -> Result<Connection, StoreError> {
         // So that what is deleted can be given back to the file system. It has to be said before
         // anything else is in the file, and stays.
         let settings = "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;";
+        private_file(&path)?;
         Connection::open(&path).and_then(|new| new.execute_batch(settings)).map_err(fault)?;
     }
     let connection = db::open_writer(&path, MIGRATIONS)?;

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Duration;
 
-use sandmill_store::{Store, StoreConfig, StoreError};
+use sandmill_store::{LogStore, Store, StoreConfig, StoreError};
 use sandmill_wire::RunId;
 
 use crate::common::{config, open, try_open};
@@ -67,13 +67,34 @@ fn another_process_is_refused_until_the_holder_is_dead_and_what_it_left_is_no_ob
 }
 
 #[test]
-fn a_directory_that_others_can_reach_is_refused() {
+fn a_directory_that_others_can_see_is_taken_and_its_files_are_private_but_not_one_they_can_write_to()
+ {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     std::fs::create_dir(&data).unwrap();
-    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let error = try_open(dir.path()).unwrap_err().to_string();
-    assert!(error.contains("chmod go="), "{error}");
+    let permit = |mode| {
+        std::fs::set_permissions(&data, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for mode in [0o775, 0o757, 0o777] {
+        permit(mode);
+        let error = try_open(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("chmod go-w"), "{error}");
+        assert_eq!(data.read_dir().unwrap().count(), 0);
+    }
+    permit(0o755);
+    let store = open(dir.path());
+    drop(LogStore::open(&data));
+    let mut seen = Vec::new();
+    for entry in data.read_dir().unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{entry:?} has mode {mode:o}");
+        seen.push(entry.file_name().into_string().unwrap());
+    }
+    for name in ["history.db", "history.db-wal", "history.db-shm", "logs.db", "lock", "blobs"] {
+        assert!(seen.iter().any(|other| other == name), "there is no {name} in {seen:?}");
+    }
+    drop(store);
 }
 
 #[test]
