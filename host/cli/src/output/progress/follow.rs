@@ -34,7 +34,9 @@ fn counts_of(stage: &StageReport) -> Counts {
     let named = |name: &str| stage.ended.get(name).copied().unwrap_or(0);
     let (crashed, cancelled) = (named("Crashed") + named("HostLost"), named("Cancelled"));
     Counts {
-        submitted: stage.done() + stage.running,
+        // Not those that are running: a report may know of a run before its event is seen here, which
+        // would then be counted twice.
+        submitted: stage.done(),
         completed: stage.completed,
         cached: named("Cached"),
         reused: stage.reused,
