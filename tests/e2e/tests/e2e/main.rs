@@ -5,6 +5,7 @@ mod commands;
 mod examples;
 mod faults;
 mod history;
+mod million;
 mod projects;
 mod survival;
 mod tidy;
