@@ -9,7 +9,7 @@ use sandmill::Value;
 use sandmill::value::{Bounds, MapBuilder};
 
 use crate::error::{CliError, Result};
-use crate::schema::Parameter;
+use crate::schema::{Parameter, Takes};
 use crate::text::nearest;
 
 /// One `NAME=VALUE`.
@@ -24,7 +24,7 @@ pub(crate) struct Assignment {
 enum Source {
     /// JSON, else a string.
     Text(String),
-    /// The bytes of a file; `-` is stdin.
+    /// What is in a file; `-` is stdin.
     File(String),
 }
 
@@ -33,7 +33,7 @@ impl FromStr for Assignment {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or(
-            "write NAME=VALUE, where VALUE is JSON, else a string, or @FILE for a file's bytes",
+            "write NAME=VALUE, where VALUE is JSON, else a string, or @FILE for what is in a file",
         )?;
         let source = match value.strip_prefix('@') {
             Some(escaped) if escaped.starts_with('@') => Source::Text(escaped.to_owned()),
@@ -54,11 +54,11 @@ impl Assignment {
         }
     }
 
-    /// The value. `only_strings`: whether the parameter takes nothing but strings; then text is
-    /// taken as it is unless it is a JSON string, and a file must be UTF-8.
-    pub(crate) fn value(&self, only_strings: bool, bounds: &Bounds) -> Result<Value, String> {
+    /// The value. What takes only strings gets text as it is unless it is a JSON string, and a
+    /// file's text; what takes no strings gets the JSON that is in a file.
+    pub(crate) fn value(&self, takes: Takes, bounds: &Bounds) -> Result<Value, String> {
         match &self.source {
-            Source::Text(text) if only_strings && !text.trim_start().starts_with('"') => {
+            Source::Text(text) if takes == Takes::Text && !text.trim_start().starts_with('"') => {
                 string(text, bounds)
             }
             Source::Text(text) => match Value::from_json_str(text) {
@@ -67,13 +67,21 @@ impl Assignment {
             },
             Source::File(path) => {
                 let bytes = read(path, bounds.max_bytes)?;
-                if !only_strings {
-                    return binary(&bytes, bounds);
+                match (takes, std::str::from_utf8(&bytes)) {
+                    (Takes::Bytes, _) | (Takes::Anything, Err(_)) => binary(&bytes, bounds),
+                    (Takes::Text, Ok(text)) => string(text, bounds),
+                    (Takes::Text, Err(_)) => {
+                        Err(format!("`{path}` is not UTF-8, and the parameter takes a string"))
+                    }
+                    (Takes::Anything, Ok(text)) => {
+                        Value::from_json_str(text).or_else(|_| binary(&bytes, bounds))
+                    }
+                    (Takes::Json, Ok(text)) => Value::from_json_str(text)
+                        .map_err(|error| format!("`{path}` is not JSON: {error}")),
+                    (Takes::Json, Err(_)) => {
+                        Err(format!("`{path}` is not JSON: it is not even UTF-8"))
+                    }
                 }
-                let text = String::from_utf8(bytes).map_err(|_| {
-                    format!("`{path}` is not UTF-8, and the parameter takes a string")
-                })?;
-                string(&text, bounds)
             }
         }
     }
@@ -151,8 +159,8 @@ impl Arguments {
         for assignment in assignments {
             let parameter = parameters
                 .and_then(|known| known.iter().find(|known| known.name == assignment.name));
-            let only_strings = parameter.is_some_and(|parameter| parameter.only_strings);
-            match assignment.value(only_strings, bounds) {
+            let takes = parameter.map_or(Takes::Anything, |parameter| parameter.takes);
+            match assignment.value(takes, bounds) {
                 Ok(value) => arguments.add(&assignment.name, value),
                 Err(fault) => {
                     arguments.faults.push(format!("argument `{}`: {fault}", assignment.name))
@@ -250,37 +258,55 @@ pub(crate) fn map_of(values: &[(String, Value)], bounds: Bounds) -> Result<Value
 mod tests {
     use super::*;
 
-    fn value(text: &str, only_strings: bool) -> String {
+    fn value(text: &str, takes: Takes) -> String {
         let assignment: Assignment = text.parse().expect("it is an assignment");
-        assignment.value(only_strings, &Bounds::DEFAULT).expect("it has a value").to_json_string()
+        assignment.value(takes, &Bounds::DEFAULT).expect("it has a value").to_json_string()
     }
 
     #[test]
     fn values_are_json_else_strings_else_files() {
-        assert_eq!(value("n=7", false), "7");
-        assert_eq!(value("n=[1, 2]", false), "[1,2]");
-        assert_eq!(value("n=hello world", false), "\"hello world\"");
-        assert_eq!(value("n=\"7\"", false), "\"7\"");
-        assert_eq!(value("n=7", true), "\"7\"");
-        assert_eq!(value("n=\"7\"", true), "\"7\"");
-        assert_eq!(value("n=@@home", false), "\"@home\"");
-        assert_eq!(value("n=a=b", false), "\"a=b\"");
-        assert_eq!(value("n=", false), "\"\"");
+        for (typed, anything, text) in [
+            ("n=7", "7", "\"7\""),
+            ("n=[1, 2]", "[1,2]", "\"[1, 2]\""),
+            ("n=hello world", "\"hello world\"", "\"hello world\""),
+            ("n=\"7\"", "\"7\"", "\"7\""),
+            ("n=@@home", "\"@home\"", "\"@home\""),
+            ("n=a=b", "\"a=b\"", "\"a=b\""),
+            ("n=", "\"\"", "\"\""),
+        ] {
+            assert_eq!(value(typed, Takes::Anything), anything, "{typed}");
+            assert_eq!(value(typed, Takes::Text), text, "{typed}");
+        }
         for wrong in ["n", "=7", "n=@"] {
             assert!(wrong.parse::<Assignment>().is_err(), "{wrong} was taken");
         }
     }
 
     #[test]
-    fn a_file_gives_its_bytes() {
+    fn a_file_gives_what_the_parameter_takes() {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let typed = format!("n=@{}", file.path().display());
+        let refusal = |takes, bounds: &Bounds| {
+            let given: Assignment = typed.parse().expect("it is an assignment");
+            given.value(takes, bounds).expect_err("it was taken")
+        };
         std::fs::write(file.path(), [0, 1, 0xff]).expect("it can be written");
-        let path = file.path().display();
-        assert_eq!(value(&format!("n=@{path}"), false), r#"{"$bytes":"AAH/"}"#);
-        let text: Assignment = format!("n=@{path}").parse().expect("it is an assignment");
-        assert!(text.value(true, &Bounds::DEFAULT).unwrap_err().contains("not UTF-8"));
+        for takes in [Takes::Bytes, Takes::Anything] {
+            assert_eq!(value(&typed, takes), r#"{"$bytes":"AAH/"}"#);
+        }
+        assert!(refusal(Takes::Text, &Bounds::DEFAULT).contains("not UTF-8"));
+        assert!(refusal(Takes::Json, &Bounds::DEFAULT).contains("not JSON"));
         let small = Bounds { max_bytes: 2, ..Bounds::DEFAULT };
-        assert!(text.value(false, &small).unwrap_err().contains("--max-input"));
+        assert!(refusal(Takes::Bytes, &small).contains("--max-input"));
+        std::fs::write(file.path(), "[1, 2]\n").expect("it can be written");
+        assert_eq!(value(&typed, Takes::Json), "[1,2]");
+        assert_eq!(value(&typed, Takes::Anything), "[1,2]");
+        assert_eq!(value(&typed, Takes::Text), r#""[1, 2]\n""#);
+        assert_eq!(value(&typed, Takes::Bytes), r#"{"$bytes":"WzEsIDJdCg=="}"#);
+        std::fs::write(file.path(), "[1, 2").expect("it can be written");
+        let refused = refusal(Takes::Json, &Bounds::DEFAULT);
+        assert!(refused.contains("is not JSON") && refused.contains("line 1"), "{refused}");
+        assert_eq!(value(&typed, Takes::Anything), r#"{"$bytes":"WzEsIDI="}"#);
     }
 
     #[test]
@@ -303,7 +329,7 @@ mod tests {
             required,
             default: None,
             doc: None,
-            only_strings: false,
+            takes: Takes::Json,
         };
         let parameters =
             [parameter("width", true), parameter("height", true), parameter("q", false)];

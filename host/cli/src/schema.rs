@@ -6,6 +6,9 @@ use serde_json::{Map, Value as Json};
 /// Most characters of a type that are shown.
 const MOST_TYPE: usize = 60;
 
+/// How deep types are followed: a type may hold itself.
+const DEEPEST: usize = 4;
+
 /// A parameter of a task.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Parameter {
@@ -19,8 +22,21 @@ pub(crate) struct Parameter {
     pub(crate) default: Option<Json>,
     /// What it is for.
     pub(crate) doc: Option<String>,
-    /// Whether it takes strings and nothing else.
-    pub(crate) only_strings: bool,
+    /// What kind of value it takes.
+    pub(crate) takes: Takes,
+}
+
+/// What kind of value a parameter takes, as far as it says how to read what was typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// Strings and nothing else.
+    Text,
+    /// Binary data and nothing else.
+    Bytes,
+    /// Anything but strings and binary data.
+    Json,
+    /// Anything, as far as is known.
+    Anything,
 }
 
 /// The parameters in a task's schema, in its order; none when the schema is not one that names
@@ -43,7 +59,7 @@ pub(crate) fn parameters(schema: &str) -> Option<Vec<Parameter>> {
         required: required.contains(&name.as_str()),
         default: own.get("default").cloned(),
         doc: own.get("description").and_then(Json::as_str).map(str::to_owned),
-        only_strings: only_strings(resolve(own, &schema)),
+        takes: takes(own, &schema, 0).unwrap_or(Takes::Anything),
     };
     Some(properties.unwrap_or(&none).iter().map(parameter).collect())
 }
@@ -70,22 +86,36 @@ fn is_binary(schema: &Json) -> bool {
     schema.get("x-msgpack").and_then(Json::as_str) == Some("bin")
 }
 
-/// Whether it takes a string, or a string or nothing: an optional one is left out, not given as nil.
-fn only_strings(schema: &Json) -> bool {
-    let takes = match schema.get("type") {
-        Some(Json::String(name)) => name == "string",
-        Some(Json::Array(names)) => {
-            names.iter().any(|name| name == "string")
-                && names.iter().all(|name| name == "string" || name == "null")
-        }
-        _ => false,
+/// What it takes beside nil, which is never typed: an optional one is left out. None for nothing.
+fn takes(schema: &Json, root: &Json, depth: usize) -> Option<Takes> {
+    let schema = resolve(schema, root);
+    if is_binary(schema) {
+        return Some(Takes::Bytes);
+    }
+    let one = |name: &str| match name {
+        "null" => None,
+        "string" => Some(Takes::Text),
+        "array" | "object" | "integer" | "number" | "boolean" => Some(Takes::Json),
+        _ => Some(Takes::Anything),
     };
-    takes && !is_binary(schema)
+    let either = |one: Takes, other| if one == other { one } else { Takes::Anything };
+    match schema.get("type") {
+        Some(Json::String(name)) => return one(name),
+        Some(Json::Array(names)) => {
+            return names.iter().filter_map(Json::as_str).filter_map(one).reduce(either);
+        }
+        _ => {}
+    }
+    let choices = ["anyOf", "oneOf"].iter().find_map(|choice| schema.get(choice)?.as_array());
+    match choices {
+        Some(choices) if depth < DEEPEST => {
+            choices.iter().filter_map(|choice| takes(choice, root, depth + 1)).reduce(either)
+        }
+        _ => Some(Takes::Anything),
+    }
 }
 
 fn type_text(schema: &Json, root: &Json, depth: usize) -> String {
-    // A type may hold itself.
-    const DEEPEST: usize = 4;
     let named = schema.get("$ref").and_then(Json::as_str);
     let named = named.and_then(|path| path.rsplit('/').next()).filter(|name| *name != "#");
     let schema = resolve(schema, root);
@@ -199,13 +229,26 @@ mod tests {
             "required":["b"],"additionalProperties":false}"#;
         let parameters = parameters(schema).expect("it names parameters");
         assert_eq!(parameters[0].name, "b");
-        assert!(parameters[0].required && parameters[0].only_strings);
+        assert!(parameters[0].required && parameters[0].takes == Takes::Text);
         assert_eq!(parameters[0].doc.as_deref(), Some("the b"));
         assert_eq!(parameters[1].default, Some(Json::from(2)));
-        assert!(!parameters[1].required && !parameters[1].only_strings);
-        let either = |kinds: &str| only_strings(&serde_json::from_str(kinds).expect("JSON"));
-        assert!(either(r#"{"type":["string","null"]}"#));
-        assert!(!either(r#"{"type":["string","integer"]}"#) && !either(r#"{"type":["null"]}"#));
+        assert!(!parameters[1].required && parameters[1].takes == Takes::Json);
+        let takes = |text: &str| {
+            let schema = serde_json::from_str(text).expect("JSON");
+            super::takes(&schema, &schema, 0)
+        };
+        for (schema, what) in [
+            (r#"{"type":["string","null"]}"#, Some(Takes::Text)),
+            (r#"{"anyOf":[{"type":"string"},{"type":"null"}]}"#, Some(Takes::Text)),
+            (r#"{"type":["string","integer"]}"#, Some(Takes::Anything)),
+            (r#"{"type":["null"]}"#, None),
+            (r#"{"type":"string","x-msgpack":"bin"}"#, Some(Takes::Bytes)),
+            (r#"{"type":["array","null"]}"#, Some(Takes::Json)),
+            (r##"{"anyOf":[{"$ref":"#"}]}"##, Some(Takes::Anything)),
+            ("true", Some(Takes::Anything)),
+        ] {
+            assert_eq!(takes(schema), what, "{schema}");
+        }
         assert_eq!(super::parameters("true"), None);
         assert_eq!(super::parameters(r#"{"type":"object"}"#), Some(Vec::new()));
     }

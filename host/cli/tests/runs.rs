@@ -65,18 +65,26 @@ fn every_document_is_as_its_schema_says() {
 }
 
 #[test]
-fn a_data_directory_is_checked_and_one_that_is_open_to_others_refused() {
+fn a_data_directory_is_checked_and_one_that_others_can_write_to_refused() {
     use std::os::unix::fs::PermissionsExt as _;
     let place = Place::new();
     let open = place.path().join("open");
     std::fs::create_dir(&open).expect("it can be made");
-    let mode = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(&open, mode).expect("they can be set");
+    let permit = |mode| {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(&open, mode).expect("they can be set");
+    };
+    permit(0o777);
     std::fs::copy(guest("probe"), place.path().join("probe.wasm")).expect("it can be copied");
     place.write("flow.toml", FLOW);
     let said = place.run(&["run", ".", "--data-dir", "open"]);
     assert_eq!(said.code, 3, "{}", said.stderr);
     assert!(said.stderr.contains("chmod"), "{}", said.stderr);
+    // As `mkdir` makes it.
+    permit(0o755);
+    let said = place.run(&["run", ".", "--data-dir", "open"]);
+    assert_ne!(said.code, 3, "{}", said.stderr);
+    assert!(open.join("history.db").exists());
     let said = place.run(&["config", "show", "--data-dir", "open", "-o", "json"]);
     let shown = document("config", &said.stdout);
     let settings = shown["settings"].as_array().expect("it is a list");
@@ -98,4 +106,59 @@ fn flows_of_components_are_named_and_checked() {
     let said = place.run(&["run", &flows]);
     assert_eq!(said.code, 2);
     assert!(said.stderr.contains("#FLOW"), "{}", said.stderr);
+}
+
+#[test]
+fn a_trigger_that_does_not_hold_is_a_failure_and_no_timeout() {
+    let place = Place::new();
+    std::fs::copy(guest("probe"), place.path().join("probe.wasm")).expect("it can be copied");
+    place.write(
+        "flow.toml",
+        r#"
+        [flow]
+        name = "alarmed"
+        [components.probe]
+        path = "probe.wasm"
+        [tasks.first]
+        call = "probe.add"
+        arguments = { left = 1 }
+        [tasks.alarm]
+        call = "probe.add"
+        arguments = { left = 1 }
+        after = ["first"]
+        trigger = "any-failed"
+        "#,
+    );
+    let said = place.run(&["run", "."]);
+    assert_eq!(said.code, 1, "{}", said.stderr);
+}
+
+#[test]
+fn a_file_for_a_list_is_read_as_json() {
+    let place = Place::new();
+    std::fs::copy(guest("probe"), place.path().join("probe.wasm")).expect("it can be copied");
+    place.write(
+        "flow.toml",
+        r#"
+        [flow]
+        name = "summed"
+        result = "sum.result"
+        [components.probe]
+        path = "probe.wasm"
+        [parameters.numbers]
+        type = "array"
+        [tasks.sum]
+        call = "probe.sum"
+        arguments.numbers = { from = "parameters.numbers" }
+        "#,
+    );
+    place.write("numbers.json", "[1, 2,\n 4]\n");
+    let said = place.run(&["run", ".", "-p", "numbers=@numbers.json", "-o", "quiet"]);
+    assert_eq!((said.code, said.stdout.trim()), (0, "7"), "{}", said.stderr);
+    let said = place.run(&["call", "probe.wasm", "sum", "-a", "numbers=@numbers.json"]);
+    assert_eq!((said.code, said.stdout.trim()), (0, "7"), "{}", said.stderr);
+    place.write("numbers.json", "[1, 2");
+    let said = place.run(&["run", ".", "-p", "numbers=@numbers.json"]);
+    assert_eq!(said.code, 2, "{}", said.stderr);
+    assert!(said.stderr.contains("`numbers.json` is not JSON"), "{}", said.stderr);
 }

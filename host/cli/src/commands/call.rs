@@ -44,8 +44,8 @@ pub(crate) struct CallArgs {
     task: String,
     /// Arguments as one JSON object by parameter name.
     json: Option<String>,
-    /// An argument: VALUE is JSON, else a string; `@FILE` is the file's bytes, `@-` stdin's;
-    /// `@@` stands for a leading `@`.
+    /// An argument: VALUE is JSON, else a string; `@FILE` is what is in the file, `@-` what is
+    /// in stdin: text, bytes or JSON, as the parameter takes it; `@@` stands for a leading `@`.
     #[arg(short = 'a', long = "arg", value_name = "NAME=VALUE", value_parser = value_parser!(Assignment))]
     arguments: Vec<Assignment>,
     /// Write the bytes of a binary result, or the text of a string, to this file (`-`: stdout)

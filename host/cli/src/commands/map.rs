@@ -54,7 +54,8 @@ pub(crate) struct MapArgs {
     /// With --from-json, without it: objects are whole argument maps.
     #[arg(long = "as", value_name = "NAME")]
     name: Option<String>,
-    /// An argument of every call: VALUE is JSON, else a string; `@FILE` is the file's bytes.
+    /// An argument of every call: VALUE is JSON, else a string; `@FILE` is what is in
+    /// the file: text, bytes or JSON, as the parameter takes it.
     #[arg(short = 'a', long = "arg", value_name = "NAME=VALUE", value_parser = value_parser!(Assignment))]
     arguments: Vec<Assignment>,
     /// Print results as runs end, not in the order of the inputs.

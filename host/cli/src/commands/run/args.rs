@@ -42,8 +42,8 @@ pub(crate) struct RunArgs {
     /// installed, else with plain cargo. Adds a missing wasm target through rustup.
     #[arg(long)]
     pub(super) build: bool,
-    /// A parameter of the flow: VALUE is text, or JSON, by the parameter's type; `@FILE` is the
-    /// file's bytes; `@@` stands for a leading `@`.
+    /// A parameter of the flow: VALUE is text, or JSON, by the parameter's type; `@FILE` is what
+    /// is in the file, read in the same way; `@@` stands for a leading `@`.
     #[arg(short = 'p', long = "parameter", value_name = "NAME=VALUE", value_parser = value_parser!(Assignment))]
     pub(super) parameters: Vec<Assignment>,
     /// A component whose tasks a flow component calls by this name; its own needs no name. May be

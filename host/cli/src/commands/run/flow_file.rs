@@ -18,6 +18,7 @@ use crate::build::{Toolchain, build_crate, run_command};
 use crate::config::Config;
 use crate::error::{CliError, Result};
 use crate::output::Ui;
+use crate::schema::Takes;
 use crate::text::counted;
 
 /// The name of a flow file in its folder.
@@ -143,7 +144,7 @@ pub(crate) fn parameters(
         let kind = spec.map_or(ParameterType::Any, |spec| spec.kind);
         let value = match assignment.text() {
             Some(text) => kind.read(text),
-            None => assignment.value(kind == ParameterType::String, &Bounds::DEFAULT),
+            None => assignment.value(takes(kind), &Bounds::DEFAULT),
         };
         match value {
             Ok(_) if values.contains_key(name) => {
@@ -156,4 +157,14 @@ pub(crate) fn parameters(
         }
     }
     (values, faults)
+}
+
+/// How a file is read that is given for a parameter.
+const fn takes(kind: ParameterType) -> Takes {
+    match kind {
+        ParameterType::String | ParameterType::Path => Takes::Text,
+        ParameterType::Bytes => Takes::Bytes,
+        ParameterType::Any => Takes::Anything,
+        _ => Takes::Json,
+    }
 }

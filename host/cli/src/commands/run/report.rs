@@ -213,7 +213,7 @@ fn exit_code(end: &FlowEnd<'_>, board: &Board) -> u8 {
     if signals::interrupted() || end.is_resumable() {
         exit_code::INTERRUPTED
     } else if is_timed_out(end.outcome)
-        || total.bad() > 0 && total.bad() == total.timed_out + total.upstream
+        || total.timed_out > 0 && total.bad() == total.timed_out + total.upstream
     {
         exit_code::TIMED_OUT
     } else if total.bad() > 0 || total.cancelled > 0 || !end.outcome.is_success() {

@@ -252,7 +252,7 @@ pub(super) struct RerunArgs {
     #[arg(long)]
     pub(super) fresh: bool,
     /// Another value of a parameter: VALUE is text, or JSON, by the parameter's type; `@FILE` is
-    /// the file's bytes.
+    /// what is in the file, read in the same way.
     #[arg(short = 'p', long = "parameter", value_name = "NAME=VALUE", value_parser = value_parser!(Assignment))]
     pub(super) parameters: Vec<Assignment>,
     /// A word by which the new flow run can be found.

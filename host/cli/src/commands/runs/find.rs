@@ -37,6 +37,10 @@ pub(super) fn any(reader: &Reader, text: &str) -> Result<Found> {
         (Err(StoreError::Unknown { .. }), Err(error @ StoreError::Ambiguous { .. })) => {
             Err(store_error(&error))
         }
+        // No run of a task is called so.
+        (Err(error @ StoreError::Unknown { .. }), _) if matches!(text, "latest" | "@") => {
+            Err(store_error(&error))
+        }
         (Err(StoreError::Unknown { text, .. }), _) => {
             Err(CliError::input(format!("there is no run `{text}`")).hint(
                 "an id is whole or its first four or more characters, `latest`, or \

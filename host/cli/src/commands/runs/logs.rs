@@ -62,8 +62,9 @@ pub(super) fn logs(args: &LogsArgs, ui: &Ui, reader: &Reader, lines: &LogReader)
     if args.follow {
         signals::listen();
     }
+    let own = (flow, flow_record(reader, flow)?.name.to_string());
     let mut printer =
-        Printer { ui, reader, flow, known: HashMap::new(), names: Names::read(reader, flow)? };
+        Printer { ui, reader, own, flow, known: HashMap::new(), names: Names::read(reader, flow)? };
     let mut results = Results::new(ui);
     let mut query = LogQuery { level: args.level.level(), ..LogQuery::new(scope) };
     loop {
@@ -105,6 +106,9 @@ pub(super) fn logs(args: &LogsArgs, ui: &Ui, reader: &Reader, lines: &LogReader)
 struct Printer<'a> {
     ui: &'a Ui,
     reader: &'a Reader,
+    /// The flow run that is shown, and its name.
+    own: (RunId, String),
+    /// The flow run that `names` is of.
     flow: RunId,
     known: HashMap<RunId, Who>,
     names: Names,
@@ -123,7 +127,9 @@ impl Printer<'_> {
                 }
                 Who { name: self.names.run(key), stage: self.names.stage(key).to_owned() }
             }
-            // The flow's own line, or one of a run that is not written down yet.
+            // What a hook that is a command wrote is the flow's own.
+            Err(_) if run == self.own.0 => Who { name: self.own.1.clone(), stage: String::new() },
+            // One of a run that is not written down yet.
             Err(_) => Who { name: run.to_string(), stage: String::new() },
         };
         if self.known.len() >= REMEMBERED {
