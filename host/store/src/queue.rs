@@ -94,10 +94,16 @@ struct State {
 
 impl State {
     fn has_room(&self) -> bool {
-        // What has failed needs no patience: everything is dropped at once.
-        matches!(self.health, Health::Failed(_))
-            || self.ops.len() + self.taken <= MAX_BACKLOG
-                && self.bytes + self.taken_bytes <= MAX_BACKLOG_BYTES
+        match &self.health {
+            // What has failed needs no patience: everything is dropped at once.
+            Health::Failed(_) => true,
+            // What is done now could not be written down, and might have to be done again.
+            Health::Full { .. } => false,
+            Health::Good => {
+                self.ops.len() + self.taken <= MAX_BACKLOG
+                    && self.bytes + self.taken_bytes <= MAX_BACKLOG_BYTES
+            }
+        }
     }
 
     fn refuses(&self) -> Option<StoreError> {

@@ -120,7 +120,12 @@ pub(crate) fn steps(
     from: u64,
     limit: usize,
 ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    // Looked at first: what is written meanwhile makes more of them, never fewer.
+    let total = StepRow::count(reader, flow).map_err(|error| fault(reader, error))?;
     let steps = StepRow::from(reader, flow, from, limit).map_err(|error| fault(reader, error))?;
+    if from == 0 && (steps.len() as u64) < total.min(limit as u64) {
+        return Err(StoreError::corrupt("the index of the journal's steps"));
+    }
     let mut read = Vec::with_capacity(steps.len());
     for step in steps {
         match step {

@@ -13,7 +13,8 @@ use futures::future::BoxFuture;
 use futures_timer::Delay;
 use parking_lot::Mutex;
 use sandmill_core::future::{AsCompleted, Promise};
-use sandmill_core::{Events, Executor, Report, State, TaskFuture, Usage};
+use sandmill_core::{CancelToken, Events, Executor, Report, State, TaskFuture, Usage};
+use sandmill_store::StoreError;
 use sandmill_wire::{End, EndKind, Outcome, RunId};
 
 use super::history::History;
@@ -282,14 +283,35 @@ impl Drive {
                 }
                 _ => journal.flow_ended(&State::from_outcome(&told, now), &told),
             }
-            if let Err(error) = journal.sync(Some(&signals.leave)) {
-                told = unwritten(&error, &told);
+            let interrupted = matches!(stop, Some(Stop::Interrupted(_)));
+            let leave = signals.leave.child();
+            if interrupted {
+                cancel_after(leave.clone(), LAST_WRITE);
+            }
+            match journal.sync(Some(&leave)) {
+                // Whoever opens the store next finds out by itself that the flow was interrupted.
+                Err(StoreError::Cancelled) if interrupted => {}
+                Err(error) => told = unwritten(&error, &told),
+                Ok(()) => {}
             }
         }
         // Whoever waits for the end may take the flow up at once: the journal is let go before.
         drop(history);
         promise.finish(Report::new(told, Usage::default()));
     }
+}
+
+/// How long an interrupted flow waits for room on a full disk to write down that it is.
+const LAST_WRITE: Duration = Duration::from_secs(5);
+
+/// Cancels a token after some time.
+fn cancel_after(token: CancelToken, time: Duration) {
+    // Where no thread can be had, whoever waits can still be told to leave.
+    let _unjoined =
+        std::thread::Builder::new().name("sandmill-last-write".to_owned()).spawn(move || {
+            std::thread::sleep(time);
+            token.cancel();
+        });
 }
 
 /// Longest result, as JSON, that the error of a run whose history was not written shows.
