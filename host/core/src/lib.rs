@@ -5,6 +5,7 @@
 mod cache_policy;
 mod call;
 mod cancel;
+mod ceiling;
 mod clock;
 mod component;
 mod event;
@@ -22,6 +23,9 @@ pub mod units;
 pub use cache_policy::CachePolicy;
 pub use call::{Call, CallOptions};
 pub use cancel::CancelToken;
+pub use ceiling::{
+    Ceiling, DEFAULT_CEILING_MEMORY, DEFAULT_CEILING_TIMEOUT, DEFAULT_CEILING_TRANSFER, DirCeiling,
+};
 pub use clock::{Clock, Timestamp};
 pub use component::{Component, ComponentInfo, TaskDescriptor};
 pub use event::{
