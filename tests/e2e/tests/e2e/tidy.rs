@@ -19,6 +19,8 @@ const FLOORS: &[(&str, u32)] = &[
     ("sandmill-core", 1),
     ("sandmill-sandbox", 2),
     ("sandmill-store", 2),
+    ("sandmill-scheduler", 2),
+    ("sandmill-transport", 2),
     ("sandmill-executors", 3),
     ("sandmill-flow", 3),
     ("sandmill", 5),
