@@ -7,7 +7,7 @@ use sandmill_wire::{End, EndKind, RunId};
 use super::TaskFuture;
 use super::feed::MapFeed;
 use super::shared::Shared;
-use crate::{AttemptEnd, Call, CancelToken, EventKind, Events, Report, Submitted};
+use crate::{AttemptEnd, Call, CancelToken, EventKind, Events, Report, State, Submitted};
 
 /// The executor's end of a run. An executor that drops it without ending the run has a fault; the
 /// run then ends as `host-error`, so that nobody waits for ever.
@@ -53,6 +53,34 @@ impl Promise {
         events: &Events,
     ) -> (Self, TaskFuture) {
         Self::make(id, submitted, false, 0, cancel, events)
+    }
+
+    /// A run that another process has, and that stood so when it was last looked at. Whoever looks
+    /// again says so ([`Promise::mirror`], [`Promise::finish_as`]). It ends here when that process
+    /// says that it has ended, and never before: also a cancel only asks. Its handles come and go
+    /// without ending it.
+    #[must_use]
+    pub fn of_distant(
+        id: RunId,
+        name: Arc<str>,
+        map_index: Option<u64>,
+        state: State,
+        attempts: u32,
+    ) -> (Self, TaskFuture) {
+        let events = Events::default();
+        let shared = Shared::new(id, name, map_index, true, 0, CancelToken::new(), events);
+        let shared = Arc::new(shared.at_a_distance(state, attempts));
+        (Self { shared: Arc::clone(&shared), feed: None }, TaskFuture { shared })
+    }
+
+    /// Says where a run stands that another process has.
+    pub fn mirror(&self, state: State, attempts: u32) {
+        self.shared.mirror(state, attempts);
+    }
+
+    /// Says how a run ended that another process has, and in what state it is since.
+    pub fn finish_as(self, report: Report, state: State) {
+        self.shared.finish_as(report, state);
     }
 
     /// A run that has ended before it started, and that stands for calls that were never made.

@@ -24,6 +24,8 @@ pub(super) struct Shared {
     /// How many handles there are: the last one to go cancels the run, unless it is detached.
     pub(super) handles: AtomicUsize,
     pub(super) detached: AtomicBool,
+    /// Whether another process has the run: here it is only told of, and ends when that says so.
+    distant: bool,
     cell: Mutex<Cell>,
     changed: Condvar,
 }
@@ -57,6 +59,7 @@ impl Shared {
             events,
             handles: AtomicUsize::new(1),
             detached: AtomicBool::new(detached),
+            distant: false,
             cell: Mutex::new(Cell {
                 state,
                 attempts,
@@ -66,6 +69,28 @@ impl Shared {
                 callbacks: Vec::new(),
             }),
             changed: Condvar::new(),
+        }
+    }
+
+    /// The same of a run that another process has, and that stood so when it was last looked at.
+    pub(super) fn at_a_distance(mut self, state: State, attempts: u32) -> Self {
+        self.distant = true;
+        let cell = self.cell.get_mut();
+        cell.state = state;
+        cell.attempts = attempts;
+        self
+    }
+
+    /// Takes over where a run stands that another process has. A request to stop it stays in sight
+    /// until it is answered.
+    pub(super) fn mirror(&self, state: State, attempts: u32) {
+        let mut cell = self.cell.lock();
+        if cell.report.is_some() {
+            return;
+        }
+        cell.attempts = attempts;
+        if cell.state.kind != StateType::Cancelling && cell.state != state {
+            self.enter(&mut cell, state);
         }
     }
 
@@ -131,8 +156,15 @@ impl Shared {
         true
     }
 
+    /// Ends a run that another process has, in the state that it says.
+    pub(super) fn finish_as(self: &Arc<Self>, report: Report, state: State) {
+        let cell = self.cell.lock();
+        if cell.report.is_none() {
+            self.finish_in(cell, report, state);
+        }
+    }
+
     fn finish_locked(self: &Arc<Self>, mut cell: MutexGuard<'_, Cell>, report: Report) {
-        let usage = report.usage;
         let now = self.events.clock().now();
         let state = match report.cached_from {
             Some(from) => {
@@ -142,6 +174,11 @@ impl Shared {
             }
             None => State::from_outcome(&report.outcome, now),
         };
+        self.finish_in(cell, report, state);
+    }
+
+    fn finish_in(self: &Arc<Self>, mut cell: MutexGuard<'_, Cell>, report: Report, state: State) {
+        let usage = report.usage;
         cell.report = Some(report);
         self.events.emit(self.id, || EventKind::Used(usage));
         self.enter(&mut cell, state);
@@ -163,7 +200,7 @@ impl Shared {
         if cell.report.is_some() || cell.state.kind == StateType::Cancelling {
             return;
         }
-        if cell.state.kind == StateType::Running {
+        if cell.state.kind == StateType::Running || self.distant {
             self.enter(&mut cell, State::cancelling(self.events.clock().now()));
             drop(cell);
             self.cancel.cancel();
