@@ -5,6 +5,7 @@ mod events;
 mod find;
 mod handle;
 mod lists;
+mod notes;
 mod open;
 #[cfg(test)]
 mod plans;
@@ -12,6 +13,7 @@ mod records;
 
 pub use events::{EventCursor, HistoryEvent, HistoryKind, MAX_EVENT_PAGE};
 pub use handle::Reader;
+pub use notes::Note;
 pub(crate) use open::open_read_only;
 pub use records::{
     DEFAULT_FLOW_LIST, DEFAULT_RUN_PAGE, FlowFilter, FlowRecord, MAX_LIST, RunFilter, StageSummary,
