@@ -70,6 +70,13 @@ impl Ui {
         self.talk(format_args!("{} {what}", bold_green().apply_to(format_args!("{verb:>10}"))));
     }
 
+    /// Says what is not as it should be and stops nothing, however quiet it is to be.
+    pub(crate) fn warn(&self, what: impl Display, details: &[String]) {
+        let mut text = format!("{}: {what}", yellow().apply_to("warning"));
+        details.iter().for_each(|line| text.push_str(&format!("\n  {line}")));
+        self.write(&text);
+    }
+
     /// Says what went wrong, and what to do about it.
     pub(crate) fn error(&self, error: &CliError) {
         let mut text = format!("{}: {}", red().apply_to("error"), error.message);

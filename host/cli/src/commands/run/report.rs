@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::config::ExecutorKind;
 use crate::error::{CliError, Result};
-use crate::output::progress::{Board, Failed, StageView, summary_lines};
+use crate::output::progress::{Board, Failed, HookEnd, StageView, summary_lines};
 use crate::output::{
     OutcomeJson, Results, StateJson, Ui, describe_outcome, optional_raw, value_for_people,
 };
@@ -59,6 +59,8 @@ struct RunJson<'a> {
     /// Runs that were not run for this: their results were there already.
     reused: u64,
     stages: Vec<StageJson<'a>>,
+    /// The hooks that were called, in their order.
+    hooks: Vec<HookJson<'a>>,
     /// The first failures; `stages` counts all.
     failures: Vec<FailureJson<'a>>,
 }
@@ -93,6 +95,18 @@ struct FailureJson<'a> {
     run_id: String,
     name: &'a str,
     state: StateJson,
+}
+
+#[derive(Serialize)]
+struct HookJson<'a> {
+    name: &'a str,
+    run_id: String,
+    state: StateJson,
+}
+
+fn hook_json(hook: &HookEnd) -> HookJson<'_> {
+    let state = StateJson::of(&hook.state);
+    HookJson { name: &hook.name, run_id: hook.run.to_string(), state }
 }
 
 fn stage_json(stage: &StageView, resumable: bool) -> StageJson<'_> {
@@ -148,14 +162,18 @@ pub(crate) fn report(ui: &Ui, end: &FlowEnd<'_>, board: &Board) -> Result<u8> {
             result: end.outcome.value(),
             wall_micros: micros(end.took),
             reused: total.reused,
-            stages: board.stages().iter().map(|it| stage_json(it, end.is_resumable())).collect(),
-            failures: board.failures.iter().map(failure_json).collect(),
+            stages: board.tasks().map(|it| stage_json(it, end.is_resumable())).collect(),
+            hooks: board.hooks().iter().map(hook_json).collect(),
+            failures: board.failures().map(failure_json).collect(),
         };
         Results::new(ui).json(&json)?;
     }
     if ui.is_human() {
         summary_lines(board).iter().for_each(|line| ui.talk(line));
         say_end(ui, end, board);
+    } else if ui.is_quiet() {
+        // The table would have it.
+        board.hooks().iter().filter(|hook| !hook.is_good()).for_each(|hook| warn_of(ui, hook));
     }
     match end.outcome {
         _ if ui.is_json() => {}
@@ -184,6 +202,12 @@ pub(crate) fn report(ui: &Ui, end: &FlowEnd<'_>, board: &Board) -> Result<u8> {
         ui.write(&format!("resume with: sandmill runs resume {}", end.run));
     }
     Ok(code)
+}
+
+/// Says of a hook that it did not do what it was called for.
+fn warn_of(ui: &Ui, hook: &HookEnd) {
+    let (first, more) = hook.words();
+    ui.warn(format_args!("hook {} {first}", hook.name), &more);
 }
 
 fn say_end(ui: &Ui, end: &FlowEnd<'_>, board: &Board) {

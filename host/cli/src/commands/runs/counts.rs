@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use sandmill::RunId;
 use sandmill::core::Timestamp;
-use sandmill::store::StageSummary;
+use sandmill::flow_file::HOOK_START;
+use sandmill::store::{Reader, StageSummary};
 use serde::Serialize;
 
+use crate::error::Result;
 use crate::output::moment;
-use crate::output::progress::{Counts, StageView};
+use crate::output::progress::{Counts, StageView, is_hook};
+use crate::stores::store_error;
 
 /// Runs by how they stand, in JSON.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -55,24 +59,28 @@ impl RunCounts {
         }
     }
 
-    /// Those of all stages together.
+    /// Those of all stages together, but for hooks, which are none of the flow's own.
     pub(super) fn of_all(stages: &[StageSummary], rerun: bool) -> Self {
         let none = Self { total: Some(0), ..Self::default() };
-        stages.iter().map(|stage| Self::of(stage, rerun)).fold(none, |sum, stage| Self {
-            total: sum.total.zip(stage.total).map(|(sum, own)| sum + own),
-            done: sum.done + stage.done,
-            completed: sum.completed + stage.completed,
-            failed: sum.failed + stage.failed,
-            crashed: sum.crashed + stage.crashed,
-            cancelled: sum.cancelled + stage.cancelled,
-            running: sum.running + stage.running,
-            waiting: sum.waiting + stage.waiting,
-            interrupted: sum.interrupted + stage.interrupted,
-            cached: sum.cached + stage.cached,
-            reused: sum.reused + stage.reused,
-            skipped: sum.skipped + stage.skipped,
-            retries: sum.retries + stage.retries,
-        })
+        stages
+            .iter()
+            .filter(|stage| !is_hook(stage.stage.stage))
+            .map(|stage| Self::of(stage, rerun))
+            .fold(none, |sum, stage| Self {
+                total: sum.total.zip(stage.total).map(|(sum, own)| sum + own),
+                done: sum.done + stage.done,
+                completed: sum.completed + stage.completed,
+                failed: sum.failed + stage.failed,
+                crashed: sum.crashed + stage.crashed,
+                cancelled: sum.cancelled + stage.cancelled,
+                running: sum.running + stage.running,
+                waiting: sum.waiting + stage.waiting,
+                interrupted: sum.interrupted + stage.interrupted,
+                cached: sum.cached + stage.cached,
+                reused: sum.reused + stage.reused,
+                skipped: sum.skipped + stage.skipped,
+                retries: sum.retries + stage.retries,
+            })
     }
 
     /// Runs that failed or crashed.
@@ -81,11 +89,24 @@ impl RunCounts {
     }
 }
 
+/// The stages of a flow run as they come one after the other: `on_start` first, then the tasks, then
+/// `on_exit`.
+pub(super) fn in_order(reader: &Reader, flow: RunId) -> Result<Vec<StageSummary>> {
+    let mut stages = reader.stages(flow).map_err(|error| store_error(&error))?;
+    // The hooks' numbers are the highest ones.
+    let hooks = stages.partition_point(|stage| stage.stage.stage < HOOK_START);
+    if stages.get(hooks).is_some_and(|stage| stage.stage.stage == HOOK_START) {
+        stages[..=hooks].rotate_right(1);
+    }
+    Ok(stages)
+}
+
 /// A stage as displays and summaries show it.
 pub(super) fn view(stage: &StageSummary, rerun: bool) -> StageView {
     let counts = RunCounts::of(stage, rerun);
     let named = |name: &str| stage.names.get(name).copied().unwrap_or(0);
     StageView {
+        is_hook: is_hook(stage.stage.stage),
         total: counts.total,
         counts: Counts {
             submitted: stage.counts.all(),

@@ -1,7 +1,7 @@
 //! The JSON forms that the commands of `sandmill runs` share. Their schemas are in `docs/schemas`.
 
 use sandmill::core::Usage;
-use sandmill::store::{AttemptRecord, FlowRecord, Reader, RunRecord, StageSummary};
+use sandmill::store::{AttemptRecord, FlowRecord, Note, Reader, RunRecord, StageSummary};
 use sandmill::{RunId, StateType};
 use serde::Serialize;
 
@@ -9,6 +9,7 @@ use super::counts::RunCounts;
 use super::names::Names;
 use crate::error::Result;
 use crate::output::StateJson;
+use crate::output::progress::is_hook;
 use crate::stores::store_error;
 
 /// A flow run.
@@ -73,6 +74,7 @@ pub(super) struct StageJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     component: Option<String>,
     mapped: bool,
+    hook: bool,
     runs: RunCounts,
     #[serde(skip_serializing_if = "Option::is_none")]
     started_micros: Option<u64>,
@@ -90,6 +92,7 @@ impl<'a> StageJson<'a> {
             task: &stage.stage.task,
             component: stage.stage.component.map(|digest| digest.to_string()),
             mapped: stage.stage.mapped,
+            hook: is_hook(stage.stage.stage),
             runs: RunCounts::of(stage, rerun),
             started_micros: stage.first_started.map(|at| at.as_micros()),
             ended_micros: stage.last_ended.map(|at| at.as_micros()),
@@ -175,6 +178,13 @@ pub(super) struct NoteJson {
     pub(super) at_micros: u64,
     pub(super) kind: String,
     pub(super) message: String,
+}
+
+impl NoteJson {
+    pub(super) fn of(note: &Note) -> Self {
+        let Note { at, kind, message } = note.clone();
+        Self { at_micros: at.as_micros(), kind, message }
+    }
 }
 
 /// A flow run that has to be there.

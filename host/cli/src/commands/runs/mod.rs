@@ -16,6 +16,7 @@ mod result;
 mod resume;
 mod show;
 mod show_run;
+mod tree;
 mod watch;
 mod words;
 

@@ -1,23 +1,23 @@
 //! `sandmill runs show`, of a flow run: its stages, and the runs that are worth a look.
 
-use sandmill::core::units::format_duration;
 use sandmill::store::{
-    FlowFilter, FlowRecord, MAX_LIST, Reader, RunFilter, RunRecord, StageSummary,
+    FlowFilter, FlowRecord, MAX_LIST, Note, Reader, RunFilter, RunRecord, StageSummary,
 };
 use sandmill::{RunId, StateType};
 use serde::Serialize;
 
 use super::args::ShowArgs;
-use super::counts::RunCounts;
+use super::counts::{RunCounts, in_order};
 use super::find::{self, Found};
-use super::json::{FlowJson, RunJson, StageJson, flow_record, is_resumable};
+use super::json::{FlowJson, NoteJson, RunJson, StageJson, flow_record, is_resumable};
 use super::list::took as flow_took;
-use super::names::{Names, short_id};
-use super::show_run::{self, run_lines};
+use super::names::Names;
+use super::show_run;
+use super::tree::{fit, tree};
 use super::words;
 use crate::error::{CliError, Result};
 use crate::exit_code;
-use crate::output::{Results, Ui, escape, moment};
+use crate::output::{Results, Ui, escape, moment, short};
 use crate::stores::store_error;
 
 /// Runs of a stage that are shown because they are worth a look, of each kind.
@@ -26,8 +26,10 @@ const SHOWN_EACH: usize = 5;
 const LOOKED_THROUGH: u64 = 1_000;
 /// Sub-flows that are shown of a flow run.
 const SHOWN_PARTS: usize = 20;
-/// How deep sub-flows of sub-flows are shown.
-const DEEPEST: usize = 4;
+/// Lines that are shown of one note.
+const NOTE_LINES: usize = 4;
+/// Notes that are shown: the last ones.
+const SHOWN_NOTES: usize = 20;
 
 /// A flow run in JSON: `docs/schemas/runs-show.json`.
 #[derive(Serialize)]
@@ -37,14 +39,17 @@ struct ShowJson<'a> {
     runs: Vec<RunJson>,
     more_runs: bool,
     sub_flows: Vec<FlowJson<'a>>,
+    /// The last ones.
+    notes: Vec<NoteJson>,
+    more_notes: bool,
 }
 
 /// A flow run with what is shown of it.
-struct Seen {
-    flow: FlowRecord,
-    stages: Vec<StageSummary>,
-    runs: Vec<RunRecord>,
-    more: bool,
+pub(super) struct Seen {
+    pub(super) flow: FlowRecord,
+    pub(super) stages: Vec<StageSummary>,
+    pub(super) runs: Vec<RunRecord>,
+    pub(super) more: bool,
 }
 
 /// Shows a flow run or a run.
@@ -58,6 +63,7 @@ pub(super) fn show(args: &ShowArgs, ui: &Ui, reader: &Reader) -> Result<u8> {
 fn show_flow(args: &ShowArgs, ui: &Ui, reader: &Reader, id: RunId) -> Result<u8> {
     let seen = look(args, reader, id)?;
     let parts = parts(reader, id)?;
+    let (notes, more_notes) = notes(reader, id)?;
     let rerun = seen.flow.based_on.is_some();
     if ui.is_json() {
         let names = Names::of(&seen.stages);
@@ -77,6 +83,8 @@ fn show_flow(args: &ShowArgs, ui: &Ui, reader: &Reader, id: RunId) -> Result<u8>
             runs,
             more_runs: seen.more,
             sub_flows,
+            notes: notes.iter().map(NoteJson::of).collect(),
+            more_notes,
         })?;
         return Ok(exit_code::SUCCESS);
     }
@@ -89,6 +97,7 @@ fn show_flow(args: &ShowArgs, ui: &Ui, reader: &Reader, id: RunId) -> Result<u8>
     if seen.more {
         lines.push("… and more runs: --limit shows more of them".to_owned());
     }
+    lines.extend(note_lines(&notes, more_notes, id));
     lines.extend(tail(&seen.flow));
     Results::new(ui).print(&lines.join("\n"))?;
     Ok(exit_code::SUCCESS)
@@ -97,7 +106,7 @@ fn show_flow(args: &ShowArgs, ui: &Ui, reader: &Reader, id: RunId) -> Result<u8>
 /// What is asked for: all runs, some of them, or those that are worth a look.
 fn look(args: &ShowArgs, reader: &Reader, id: RunId) -> Result<Seen> {
     let flow = flow_record(reader, id)?;
-    let stages = reader.stages(id).map_err(|error| store_error(&error))?;
+    let stages = in_order(reader, id)?;
     if let Some(name) = &args.task
         && stages.iter().all(|stage| &*stage.stage.name != name)
     {
@@ -144,7 +153,11 @@ fn page(
 }
 
 /// The runs that failed, are under way, wait for a retry, or needed one: a few of each stage.
-fn worth_a_look(reader: &Reader, id: RunId, stages: &[StageSummary]) -> Result<Vec<RunRecord>> {
+pub(super) fn worth_a_look(
+    reader: &Reader,
+    id: RunId,
+    stages: &[StageSummary],
+) -> Result<Vec<RunRecord>> {
     let mut worth = Vec::new();
     for stage in stages {
         let counts = &stage.counts;
@@ -182,11 +195,36 @@ fn worth_a_look(reader: &Reader, id: RunId, stages: &[StageSummary]) -> Result<V
 }
 
 /// The sub-flows of a flow run, in the order in which they were made.
-fn parts(reader: &Reader, id: RunId) -> Result<Vec<FlowRecord>> {
+pub(super) fn parts(reader: &Reader, id: RunId) -> Result<Vec<FlowRecord>> {
     let filter = FlowFilter { parent: Some(id), limit: SHOWN_PARTS, ..FlowFilter::default() };
     let mut parts = reader.flows(&filter).map_err(|error| store_error(&error))?;
     parts.reverse();
     Ok(parts)
+}
+
+/// The last notes, and whether there are more.
+fn notes(reader: &Reader, id: RunId) -> Result<(Vec<Note>, bool)> {
+    let mut notes = reader.notes(id, SHOWN_NOTES + 1).map_err(|error| store_error(&error))?;
+    let more = notes.len() > SHOWN_NOTES;
+    if more {
+        notes.remove(0);
+    }
+    Ok((notes, more))
+}
+
+fn note_lines(notes: &[Note], more: bool, id: RunId) -> Vec<String> {
+    let dim = console::Style::new().dim();
+    let mut lines = Vec::new();
+    if more {
+        lines.push(format!("… earlier notes: sandmill runs events {id}"));
+    }
+    for Note { at, kind, message } in notes {
+        let mut words = message.lines().filter(|line| !line.trim().is_empty()).map(short);
+        let first = words.next().unwrap_or_default();
+        lines.push(format!("{}  {}: {first}", dim.apply_to(moment::utc(*at)), short(kind)));
+        lines.extend(words.take(NOTE_LINES - 1).map(|line| format!("    {line}")));
+    }
+    lines
 }
 
 fn head(seen: &Seen) -> Vec<String> {
@@ -227,78 +265,4 @@ fn head(seen: &Seen) -> Vec<String> {
 fn tail(flow: &FlowRecord) -> Option<String> {
     let id = flow.run;
     is_resumable(flow).then(|| format!("resume with: sandmill runs resume {id}"))
-}
-
-/// The stages, each with its runs, then the sub-flows.
-fn tree(
-    reader: &Reader,
-    seen: &Seen,
-    parts: &[FlowRecord],
-    indent: &str,
-    depth: usize,
-) -> Result<Vec<String>> {
-    let names = Names::of(&seen.stages);
-    let widest =
-        |stage: &StageSummary| console::measure_text_width(&escape::line(&stage.stage.name));
-    let width = seen.stages.iter().map(widest).max().unwrap_or(0);
-    let mut lines = Vec::new();
-    let items = seen.stages.len() + parts.len();
-    for (position, stage) in seen.stages.iter().enumerate() {
-        let (branch, below) = branches(position + 1 == items);
-        lines.push(format!(
-            "{indent}{branch}{}",
-            stage_line(stage, width, seen.flow.based_on.is_some())
-        ));
-        let runs: Vec<&RunRecord> =
-            seen.runs.iter().filter(|run| run.key.stage == stage.stage.stage).collect();
-        for (position, run) in runs.iter().enumerate() {
-            let (own, own_below) = branches(position + 1 == runs.len());
-            let tries = reader.attempts(seen.flow.run, run.key).map_err(|e| store_error(&e))?;
-            let mut text = run_lines(run, &names, &tries).into_iter();
-            lines.extend(text.next().map(|first| format!("{indent}{below}{own}{first}")));
-            lines.extend(text.map(|rest| format!("{indent}{below}{own_below}{rest}")));
-        }
-    }
-    for (position, part) in parts.iter().enumerate() {
-        let (branch, below) = branches(position + 1 == parts.len());
-        let stages = reader.stages(part.run).map_err(|error| store_error(&error))?;
-        lines.push(format!(
-            "{indent}{branch}sub-flow {} {}  {}{}",
-            escape::line(&part.name),
-            short_id(part.run),
-            words::state_cell(&part.state),
-            words::because(&part.state)
-        ));
-        if depth + 1 < DEEPEST {
-            let runs = worth_a_look(reader, part.run, &stages)?;
-            let inner = Seen { flow: part.clone(), stages, runs, more: false };
-            let inner_parts = self::parts(reader, part.run)?;
-            let indent = format!("{indent}{below}");
-            lines.extend(tree(reader, &inner, &inner_parts, &indent, depth + 1)?);
-        }
-    }
-    Ok(lines)
-}
-
-/// A tree is no tree any more when its lines are broken: `explain` has the words in full.
-fn fit(lines: Vec<String>) -> Vec<String> {
-    let width = usize::from(console::Term::stdout().size().1).max(40);
-    let cut = |line: String| console::truncate_str(&line, width, "…").into_owned();
-    lines.into_iter().map(cut).collect()
-}
-
-const fn branches(last: bool) -> (&'static str, &'static str) {
-    if last { ("└─ ", "   ") } else { ("├─ ", "│  ") }
-}
-
-fn stage_line(stage: &StageSummary, width: usize, rerun: bool) -> String {
-    let name = escape::line(&stage.stage.name);
-    let name = console::pad_str(&name, width, console::Alignment::Left, None);
-    let time = match (stage.first_started, stage.last_ended) {
-        (Some(started), Some(ended)) => {
-            format!(" in {}", format_duration(moment::between(started, ended)))
-        }
-        _ => String::new(),
-    };
-    format!("{name}  {}{time}", words::counts(&RunCounts::of(stage, rerun)))
 }

@@ -5,18 +5,18 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sandmill::store::{Reader, RunFilter, RunRecord, StageSummary};
+use sandmill::store::{Reader, RunFilter, RunKey, RunRecord, StageSummary};
 use sandmill::{End, EndKind, Outcome, RunId, StateType};
 
 use super::args::WatchArgs;
-use super::counts::{instant, view};
+use super::counts::{in_order, instant, view};
 use super::find;
 use super::json::{flow_record, is_live, is_resumable};
 use super::names::Names;
 use crate::commands::run::{FlowEnd, report};
 use crate::config::{Config, LogChoice};
 use crate::error::Result;
-use crate::output::progress::{Board, Failed, Running, Screen, Show, Watcher};
+use crate::output::progress::{Board, Failed, HookEnd, Running, Screen, Show, Watcher, is_hook};
 use crate::output::{Ui, escape, moment};
 use crate::stores::{self, store_error};
 use crate::{exit_code, signals};
@@ -66,13 +66,14 @@ pub(crate) fn end_of_past(ui: &Ui, reader: &Reader, flow: RunId) -> Result<u8> {
 
 fn end(ui: &Ui, reader: &Reader, flow: RunId, watcher: &Watcher) -> Result<u8> {
     let record = flow_record(reader, flow)?;
-    let stages = reader.stages(flow).map_err(|error| store_error(&error))?;
+    let stages = in_order(reader, flow)?;
     let rerun = record.based_on.is_some();
     let mut board = watcher.board();
     if is_resumable(&record) {
         board.interrupted();
     }
     board.mirror(stages.iter().map(|stage| view(stage, rerun)).collect(), Vec::new());
+    board.tell_hooks(hooks(reader, flow, &stages)?);
     if board.failures.is_empty() {
         let names = Names::of(&stages);
         for failure in failures(reader, flow, &names)? {
@@ -95,6 +96,19 @@ fn end(ui: &Ui, reader: &Reader, flow: RunId, watcher: &Watcher) -> Result<u8> {
         kept: true,
     };
     report(ui, &end, &board)
+}
+
+/// The hooks of a flow run that have ended.
+fn hooks(reader: &Reader, flow: RunId, stages: &[StageSummary]) -> Result<Vec<HookEnd>> {
+    let mut ended = Vec::new();
+    for stage in stages.iter().filter(|stage| is_hook(stage.stage.stage)) {
+        let key = RunKey { stage: stage.stage.stage, index: None };
+        let run = reader.run(flow, key).map_err(|error| store_error(&error))?;
+        let name = Arc::clone(&stage.stage.name);
+        let ended_run = run.filter(|run| run.state.is_final());
+        ended.extend(ended_run.map(|run| HookEnd { name, run: run.run, state: run.state }));
+    }
+    Ok(ended)
 }
 
 fn failures(reader: &Reader, flow: RunId, names: &Names) -> Result<Vec<Failed>> {
@@ -130,7 +144,7 @@ impl Mirror {
             return;
         }
         self.looked = Some(Instant::now());
-        let Ok(stages) = self.reader.stages(self.flow) else { return };
+        let Ok(stages) = in_order(&self.reader, self.flow) else { return };
         let names = Names::of(&stages);
         let running = self.running(&names);
         self.tell_failures(board, &stages, &names);

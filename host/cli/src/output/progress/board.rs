@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use sandmill::core::{LogLine, Progress, Submitted, Usage};
 use sandmill::{Event, EventKind, Observer, RunId, State, StateType};
 
+use super::hooks::HookEnd;
 use super::stage::{Counts, StageView};
 use crate::config::LogChoice;
 
@@ -57,6 +58,8 @@ pub(crate) struct Board {
     told: Option<Vec<Running>>,
     /// Whole flows, which are not runs of a stage.
     flows: HashSet<RunId>,
+    /// The hooks that have ended.
+    hooks: Vec<HookEnd>,
     /// The first failures.
     pub(crate) failures: Vec<Failed>,
     /// How many of them were shown as they happened.
@@ -110,6 +113,7 @@ impl Board {
             interrupted: false,
             told: None,
             flows: HashSet::new(),
+            hooks: Vec::new(),
             failures: Vec::new(),
             failures_shown: 0,
             lines: VecDeque::new(),
@@ -126,6 +130,34 @@ impl Board {
     /// The stages, in the order in which they became known.
     pub(crate) fn stages(&self) -> &[StageView] {
         &self.stages
+    }
+
+    /// The stages that are the flow's own, not those of its hooks.
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = &StageView> {
+        self.stages.iter().filter(|stage| !stage.is_hook)
+    }
+
+    /// The hooks that have ended, in their order.
+    pub(crate) fn hooks(&self) -> &[HookEnd] {
+        &self.hooks
+    }
+
+    /// Takes these hooks for those that have ended.
+    pub(crate) fn tell_hooks(&mut self, hooks: Vec<HookEnd>) {
+        self.hooks = hooks;
+    }
+
+    /// Takes the stage of this name for a hook's.
+    pub(super) fn set_apart(&mut self, name: &str) {
+        if let Some(stage) = self.by_name.get(name) {
+            self.stages[*stage].is_hook = true;
+        }
+    }
+
+    /// The first failures, but for those of hooks.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = &Failed> {
+        let of_hook = |run: RunId| self.hooks.iter().any(|hook| hook.run == run);
+        self.failures.iter().filter(move |failure| !of_hook(failure.run))
     }
 
     /// From now on, runs that are cancelled are interrupted: they go on when their flow does.
@@ -161,9 +193,9 @@ impl Board {
         }
     }
 
-    /// The counts of all stages together.
+    /// The counts of all stages together, but for those of hooks.
     pub(crate) fn total(&self) -> Counts {
-        self.stages.iter().fold(Counts::default(), |sum, stage| sum.and(&stage.counts))
+        self.tasks().fold(Counts::default(), |sum, stage| sum.and(&stage.counts))
     }
 
     /// The runs that are running, the oldest first: at most so many.

@@ -12,6 +12,7 @@ use super::stage::Counts;
 impl Board {
     /// Takes the counts of ended runs from the report; of what is under way, events know more.
     pub(crate) fn follow(&mut self, report: &FlowReport) {
+        self.follow_hooks(report);
         // Stages of one name are one here: a flow component may call a task again and again.
         let mut sums: HashMap<&Arc<str>, (Counts, Option<u64>)> = HashMap::new();
         for stage in &report.stages {

@@ -3,6 +3,7 @@
 
 mod board;
 mod follow;
+mod hooks;
 mod live;
 mod plain;
 mod screen;
@@ -10,6 +11,7 @@ mod stage;
 mod summary;
 
 pub(crate) use board::{Board, Failed, Running, Watcher};
+pub(crate) use hooks::{HookEnd, is_hook};
 pub(crate) use screen::{Screen, Show, log_line};
 pub(crate) use stage::{Counts, StageView};
 pub(crate) use summary::summary_lines;

@@ -8,6 +8,8 @@ use std::time::Instant;
 pub(crate) struct StageView {
     /// Its name.
     pub(crate) name: Arc<str>,
+    /// Whether it is a hook's, and so none of the flow's own.
+    pub(crate) is_hook: bool,
     /// How many runs it will have, where that is known.
     pub(crate) total: Option<u64>,
     /// How its runs stand.
@@ -91,6 +93,7 @@ impl StageView {
     pub(crate) fn new(name: Arc<str>) -> Self {
         Self {
             name,
+            is_hook: false,
             total: None,
             counts: Counts::default(),
             started: None,

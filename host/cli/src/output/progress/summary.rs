@@ -1,25 +1,28 @@
-//! The table at the end: what became of each stage.
+//! The table at the end: what became of each stage and of the hooks.
 
 use std::time::Duration;
 
 use sandmill::core::units::{format_duration, format_size};
 
 use super::board::Board;
+use super::hooks::hook_lines;
 use super::stage::StageView;
 use crate::output::failure::short;
 use crate::output::table::Table;
 use crate::output::ui::{dim, red, yellow};
 use crate::text::thousands;
 
-/// The lines of the table.
+/// The lines of the table, and below it those of hooks.
 pub(crate) fn summary_lines(board: &Board) -> Vec<String> {
     let mut table = Table::right_aligned([1, 2, 3, 4, 5, 6, 7, 8]);
     let cancelled = board.word_for_cancelled();
     let heads =
         ["stage", "runs", "completed", "failed", cancelled, "time", "mean", "slowest", "memory"];
     table.row(heads.map(|head| dim().apply_to(head).to_string()));
-    board.stages().iter().for_each(|stage| table.row(cells(stage)));
-    table.lines("  ")
+    board.tasks().for_each(|stage| table.row(cells(stage)));
+    let mut lines = table.lines("  ");
+    lines.extend(hook_lines(board.hooks()));
+    lines
 }
 
 fn cells(stage: &StageView) -> [String; 9] {
