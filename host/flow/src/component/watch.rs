@@ -14,6 +14,7 @@ pub(super) struct Watch {
     commands: HashMap<u32, Watched>,
     /// How many things were added.
     pub(super) added: u32,
+    /// What has ended, in order. One that was taken by its name is left in it until it is the first.
     queue: VecDeque<(FutureKey, u32)>,
     taken: u64,
     /// How long it was waited for so far.
@@ -61,19 +62,34 @@ impl Watch {
 
     /// Takes the next one that has ended.
     pub(super) fn take(&mut self) -> Option<(FutureKey, u32)> {
+        self.drop_taken();
         let next = self.queue.pop_front()?;
         self.took(next.0);
         Some(next)
     }
 
-    /// Takes this one, which has ended.
+    /// Takes this one, if it has ended and was not taken. Wherever it is in the queue, that costs the
+    /// same: a flow that is replayed takes each of its runs so.
     pub(super) fn take_this(&mut self, key: FutureKey) -> bool {
-        let Some(place) = self.queue.iter().position(|(other, _)| *other == key) else {
+        let position = key.index.unwrap_or(0);
+        let waits =
+            |watched: &Watched| watched.queued.has(position) && !watched.taken.has(position);
+        if !self.commands.get(&key.command).is_some_and(waits) {
             return false;
-        };
-        self.queue.remove(place);
+        }
         self.took(key);
+        self.drop_taken();
         true
+    }
+
+    /// Takes out of the front of the queue what was taken by its name.
+    fn drop_taken(&mut self) {
+        while let Some((key, _)) = self.queue.front()
+            && let Some(watched) = self.commands.get(&key.command)
+            && watched.taken.has(key.index.unwrap_or(0))
+        {
+            self.queue.pop_front();
+        }
     }
 
     fn took(&mut self, key: FutureKey) {
@@ -114,5 +130,30 @@ impl Watch {
             let ones = watched.ones.keys().map(|position| (*command, Some(*position)));
             all.into_iter().chain(ones)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_taken_by_its_name_does_not_come_again() {
+        // So many that looking through the queue for each would take minutes.
+        const RUNS: u64 = 300_000;
+        let mut watch = Watch::default();
+        let key = |index: u64| FutureKey { command: 1, index: Some(index) };
+        watch.add_all(1, 7);
+        assert!(!watch.take_this(key(0)), "it has not ended");
+        (0..RUNS).for_each(|at| watch.on_end(1, at, Some(at)));
+        for at in (2..RUNS).rev() {
+            assert!(watch.take_this(key(at)));
+        }
+        assert!(!watch.take_this(key(5)), "it was taken");
+        assert_eq!(watch.take(), Some((key(0), 7)));
+        assert!(watch.take_this(key(1)));
+        assert_eq!((watch.take(), watch.queue.len()), (None, 0));
+        assert_eq!(watch.counts(|_| Some(RUNS)), (Some(RUNS), 0));
+        assert!(!watch.wants(1, 3));
     }
 }
