@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sandmill_wire::{RunId, Value};
 
-use crate::{CachePolicy, CancelToken, Component, Grants, Limits, RetryPolicy};
+use crate::{CachePolicy, CancelToken, Component, Grants, Limits, RetryPolicy, Timestamp};
 
 /// A task and its arguments. Cheap to clone; the calls of a map share all but arguments and index.
 #[derive(Debug, Clone)]
@@ -25,6 +25,12 @@ pub struct Call {
     pub run: Option<RunId>,
     /// How many attempts were made before, by a process that did not get to the end of the run.
     pub attempts_made: u32,
+    /// How many of these were cut off with the process that made them: they do not count against
+    /// the retries.
+    pub attempts_cut_off: u32,
+    /// When the next attempt is due, where that was said before the run was taken up. It waits no
+    /// longer than the delay that its policy gives ([`Call::wait_left`]).
+    pub retry_at: Option<Timestamp>,
     /// Why this call cannot be made, where whoever made it found its arguments do not fit: its run
     /// ends as `refused`, in its place among the others of a map.
     pub refusal: Option<Arc<str>>,
@@ -42,6 +48,8 @@ impl Call {
             options: Arc::default(),
             run: None,
             attempts_made: 0,
+            attempts_cut_off: 0,
+            retry_at: None,
             refusal: None,
         }
     }
@@ -76,6 +84,32 @@ impl Call {
         self
     }
 
+    /// The same call as a run that is taken up again, with this behind it.
+    #[must_use]
+    pub const fn taken_up(mut self, id: RunId, past: Past) -> Self {
+        let Past { attempts, cut_off, retry_at } = past;
+        self.attempts_cut_off = cut_off;
+        self.retry_at = retry_at;
+        self.as_run(id, attempts)
+    }
+
+    /// How many attempts count against the retries, of those that were made.
+    #[must_use]
+    pub const fn attempts_counted(&self) -> u32 {
+        self.attempts_made.saturating_sub(self.attempts_cut_off)
+    }
+
+    /// How long `run`, this call's, has to wait yet for its next attempt, where it was to be tried
+    /// again at a given time when it was taken up. No longer than the delay that its policy gives
+    /// after that attempt, which is the same for whoever takes it up
+    /// ([`RetryPolicy::delay_after`]): a clock that was set back keeps no run waiting.
+    #[must_use]
+    pub fn wait_left(&self, run: RunId, now: Timestamp) -> Option<Duration> {
+        let left = self.retry_at?.since(now);
+        let longest = self.options.retries.delay_after(run, self.attempts_counted());
+        Some(left.min(longest)).filter(|left| !left.is_zero())
+    }
+
     /// The name of the run for people: `thumbnail`, or `thumbnail[17]` in a map.
     #[must_use]
     pub fn run_name(&self) -> Arc<str> {
@@ -91,6 +125,17 @@ impl Call {
     pub fn stage(&self) -> &Arc<str> {
         self.options.name.as_ref().unwrap_or(&self.task)
     }
+}
+
+/// What a run has behind it when it is taken up by another process than the one that began it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Past {
+    /// Attempts that have ended.
+    pub attempts: u32,
+    /// How many of these ended because the process that made them was to stop.
+    pub cut_off: u32,
+    /// When the next attempt is due, where the last one was to be tried again.
+    pub retry_at: Option<Timestamp>,
 }
 
 /// What the calls of a map have in common.
@@ -125,4 +170,38 @@ pub struct CallOptions {
     /// Cancels the run when it is cancelled itself, also a run that goes on inside of `submit`:
     /// the flow's, for the runs of its tasks.
     pub cancel: Option<CancelToken>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RetryDelay;
+
+    #[test]
+    fn what_was_to_be_tried_again_waits_no_longer_than_its_policy_says() {
+        let retries = RetryPolicy {
+            delay: RetryDelay::List([10, 20, 30].map(Duration::from_secs).into()),
+            ..RetryPolicy::times(5)
+        };
+        let component = Component::new(&b"any"[..], "memory");
+        let call = Call::new(&component, "t", Value::nil())
+            .with_options(CallOptions { retries, ..CallOptions::default() });
+        let (run, now) = (RunId::new(), Timestamp::from_micros(50_000_000));
+        let left = |attempts, cut_off, at: Option<u64>| {
+            let retry_at = at.map(|seconds| Timestamp::from_micros(seconds * 1_000_000));
+            let call = call.clone().taken_up(run, Past { attempts, cut_off, retry_at });
+            call.wait_left(run, now).map(|left| left.as_secs())
+        };
+        assert_eq!(left(1, 0, None), None);
+        for due in [0, 49, 50] {
+            assert_eq!(left(1, 0, Some(due)), None, "it was due at {due} s");
+        }
+        assert_eq!(left(1, 0, Some(57)), Some(7));
+        // The clock was set back since.
+        assert_eq!(left(1, 0, Some(1_000_000)), Some(10));
+        assert_eq!(left(2, 0, Some(1_000_000)), Some(20));
+        assert_eq!(left(3, 2, Some(u64::from(u32::MAX))), Some(10));
+        // Nonsense in a record is no overflow.
+        assert_eq!(left(0, 7, Some(1_000_000)), Some(10));
+    }
 }

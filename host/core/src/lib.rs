@@ -21,7 +21,7 @@ mod state;
 pub mod units;
 
 pub use cache_policy::CachePolicy;
-pub use call::{Call, CallOptions};
+pub use call::{Call, CallOptions, Past};
 pub use cancel::CancelToken;
 pub use ceiling::{
     Ceiling, DEFAULT_CEILING_MEMORY, DEFAULT_CEILING_TIMEOUT, DEFAULT_CEILING_TRANSFER, DirCeiling,

@@ -22,6 +22,8 @@ pub(crate) struct Job {
     cause: Option<Arc<str>>,
     /// The last attempt, where it ran out of memory and the next one asks for more.
     out_of_memory: Option<Box<Report>>,
+    /// When it is due, where it was taken up while it waited to be tried again.
+    due: Option<Instant>,
 }
 
 /// A run that is tried again.
@@ -31,8 +33,17 @@ pub(crate) struct Delayed {
 }
 
 impl Job {
-    pub(crate) const fn new(call: Call, promise: Promise) -> Self {
-        Self { call, promise, cause: None, out_of_memory: None }
+    pub(crate) fn new(call: Call, promise: Promise) -> Self {
+        let left = call.wait_left(promise.run(), promise.events().clock().now());
+        let due = left.and_then(|left| Instant::now().checked_add(left));
+        // At its deadline it ends, due or not.
+        let due = due.map(|due| call.options.deadline.map_or(due, |deadline| deadline.min(due)));
+        Self { call, promise, cause: None, out_of_memory: None, due }
+    }
+
+    /// When the run may be tried, where that is not yet.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.due.filter(|due| *due > Instant::now())
     }
 
     /// What tells the run to stop.
@@ -71,7 +82,7 @@ impl Job {
     }
 
     fn late_words(&self) -> String {
-        let what = if self.cause.is_some() { "was tried again" } else { "started" };
+        let what = if self.call.attempts_made > 0 { "was tried again" } else { "started" };
         format!("the run's deadline passed before it {what}")
     }
 
@@ -89,6 +100,9 @@ impl Job {
             let end = End::new(EndKind::Refused, &**why);
             self.promise.finish(Report::unstarted(end));
             return None;
+        }
+        if let Some(due) = self.due() {
+            return Some(Delayed { job: self, due });
         }
         loop {
             if self.is_late() && !self.token().is_cancelled() {
@@ -144,6 +158,11 @@ impl Job {
         self.call.attempts_made.saturating_add(1)
     }
 
+    /// The same, counted as its policy does: without attempts that were cut off with their process.
+    const fn counted(&self) -> u32 {
+        self.call.attempts_counted().saturating_add(1)
+    }
+
     /// Tells how the attempt ended, and decides what comes of it: how long to wait for the next
     /// one, or the report with which the run ends.
     fn retry(
@@ -156,7 +175,9 @@ impl Job {
         let shortage = self.out_of_memory.take();
         if let Some(delay) = self.delay_after(&report.outcome) {
             let cause = words_of(&report.outcome);
+            // An attempt that was cut off is made up for.
             let of = self.call.options.retries.retries.min(MAX_RETRIES) + 1;
+            let of = of.saturating_add(self.call.attempts_cut_off);
             let when = match delay {
                 Duration::ZERO => "at once".to_owned(),
                 delay => format!("in {}", format_duration(delay)),
@@ -187,7 +208,7 @@ impl Job {
     }
 
     fn is_retried(&self, outcome: &Outcome) -> bool {
-        self.call.options.retries.retries_after(self.number(), outcome)
+        self.call.options.retries.retries_after(self.counted(), outcome)
     }
 
     /// How long to wait before the next attempt; none when there is none.
@@ -196,7 +217,7 @@ impl Job {
             return None;
         }
         let options = &self.call.options;
-        let delay = options.retries.delay_after(self.promise.run(), self.number());
+        let delay = options.retries.delay_after(self.promise.run(), self.counted());
         let due = Instant::now() + delay;
         options.deadline.is_none_or(|deadline| due < deadline).then_some(delay)
     }

@@ -65,7 +65,7 @@ impl Inner {
     }
 
     fn run(&self, job: Job) {
-        let turn = match job.expires(Instant::now) {
+        let turn = match job.expires(|| job.due().unwrap_or_else(Instant::now)) {
             None => self.turn.lock(),
             Some(expiry) => match self.turn.try_lock_until(expiry) {
                 Some(turn) => turn,

@@ -1,12 +1,14 @@
 //! The executor's end of a run: what it uses to say that the run started and how it ended.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sandmill_wire::{End, EndKind, RunId};
 
 use super::TaskFuture;
 use super::feed::MapFeed;
 use super::shared::Shared;
+use crate::units::format_duration;
 use crate::{AttemptEnd, Call, CancelToken, EventKind, Events, Report, State, Submitted};
 
 /// The executor's end of a run. An executor that drops it without ending the run has a fault; the
@@ -34,13 +36,16 @@ impl Promise {
             component: Some(call.component.digest()),
         };
         let cancel = call.options.cancel.as_ref().map(CancelToken::child).unwrap_or_default();
-        Self::make(id, submitted, call.options.detach, call.attempts_made, cancel, events)
+        let now = events.clock().now();
+        let left = call.wait_left(id, now);
+        let waits = left.map(|left| State::awaiting_retry(now, words_of_wait(call, left)));
+        Self::make(id, submitted, call.options.detach, (call.attempts_made, waits), cancel, events)
     }
 
     /// A run that is not a call's but has calls below it: the run of a flow.
     #[must_use]
     pub fn of_flow(id: RunId, name: &str, events: &Events) -> (Self, TaskFuture) {
-        Self::make(id, named(name), false, 0, CancelToken::new(), events)
+        Self::make(id, named(name), false, (0, None), CancelToken::new(), events)
     }
 
     /// A run that is not a component's task but belongs among such runs: a sub-flow, or a command
@@ -52,7 +57,7 @@ impl Promise {
         cancel: CancelToken,
         events: &Events,
     ) -> (Self, TaskFuture) {
-        Self::make(id, submitted, false, 0, cancel, events)
+        Self::make(id, submitted, false, (0, None), cancel, events)
     }
 
     /// A run that another process has, and that stood so when it was last looked at. Whoever looks
@@ -78,6 +83,12 @@ impl Promise {
         self.shared.mirror(state, attempts);
     }
 
+    /// Whether anybody holds a handle on the run still, or wants to be told of its end.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.shared.is_wanted()
+    }
+
     /// Says how a run ended that another process has, and in what state it is since.
     pub fn finish_as(self, report: Report, state: State) {
         self.shared.finish_as(report, state);
@@ -86,7 +97,7 @@ impl Promise {
     /// A run that has ended before it started, and that stands for calls that were never made.
     pub(super) fn broken(name: &str, end: End, events: &Events) -> TaskFuture {
         let (promise, future) =
-            Self::make(RunId::new(), named(name), false, 0, CancelToken::new(), events);
+            Self::make(RunId::new(), named(name), false, (0, None), CancelToken::new(), events);
         promise.finish(Report::unstarted(end));
         future
     }
@@ -95,7 +106,7 @@ impl Promise {
         id: RunId,
         submitted: Submitted,
         detach: bool,
-        attempts: u32,
+        (attempts, waits): (u32, Option<State>),
         cancel: CancelToken,
         events: &Events,
     ) -> (Self, TaskFuture) {
@@ -103,8 +114,11 @@ impl Promise {
         let index = submitted.map_index;
         events.emit(id, || EventKind::Submitted(submitted));
         let events_of_run = events.clone();
-        let shared =
-            Arc::new(Shared::new(id, name, index, detach, attempts, cancel, events_of_run));
+        let mut shared = Shared::new(id, name, index, detach, attempts, cancel, events_of_run);
+        if let Some(waits) = waits {
+            shared.begin_in(waits);
+        }
+        let shared = Arc::new(shared);
         events.emit(id, || EventKind::State(shared.state()));
         (Self { shared: Arc::clone(&shared), feed: None }, TaskFuture { shared })
     }
@@ -187,4 +201,12 @@ impl Drop for Promise {
 fn named(name: &str) -> Submitted {
     let name: Arc<str> = name.into();
     Submitted { stage: Arc::clone(&name), name, map_index: None, parent: None, component: None }
+}
+
+/// Why a run waits that was taken up before it was due.
+fn words_of_wait(call: &Call, left: Duration) -> String {
+    let next = call.attempts_made.saturating_add(1);
+    // To the millisecond: the moment is another for whoever reads it anyway.
+    let left = Duration::from_millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1));
+    format!("attempt {next} in {}, as was said before it was taken up", format_duration(left))
 }

@@ -94,6 +94,20 @@ impl Shared {
         }
     }
 
+    /// Has the run begin in this state, rather than waiting for a slot.
+    pub(super) fn begin_in(&mut self, state: State) {
+        self.cell.get_mut().state = state;
+    }
+
+    /// Whether anybody holds a handle, or is to be told of the end.
+    pub(super) fn is_wanted(&self) -> bool {
+        if self.handles.load(Ordering::Acquire) > 0 {
+            return true;
+        }
+        let cell = self.cell.lock();
+        !cell.callbacks.is_empty() || cell.sinks.iter().any(Sink::is_wanted)
+    }
+
     pub(super) fn state(&self) -> State {
         self.cell.lock().state.clone()
     }

@@ -120,7 +120,15 @@ impl Queue {
             );
             return Err(Rejected { promise, why });
         }
-        inner.waiting.submit(Job::new(call, promise));
+        let job = Job::new(call, promise);
+        match job.due() {
+            // Beyond that, it waits as others do, and a slot finds out.
+            Some(due) if !inner.waiting.holds_back() => {
+                self.delay_in(inner, Delayed { job, due });
+                return Ok(());
+            }
+            _ => inner.waiting.submit(job),
+        }
         self.set_timer(&mut inner);
         drop(inner);
         self.work.notify_one();
@@ -129,7 +137,10 @@ impl Queue {
 
     /// Has a run wait until it is tried again.
     pub(super) fn delay(&self, delayed: Delayed) {
-        let mut inner = self.inner.lock();
+        self.delay_in(self.inner.lock(), delayed);
+    }
+
+    fn delay_in(&self, mut inner: MutexGuard<'_, Inner>, delayed: Delayed) {
         // Under the lock: an abort either finds the run among those that wait, or is seen here.
         let mut context = Context::from_waker(&self.on_cancel);
         if delayed.job.token().poll_cancelled(&mut context).is_ready() {

@@ -6,8 +6,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sandmill_core::future::{FutureList, Promise};
-use sandmill_core::{Call, CallOptions, Component, Events, MapOptions, StateType, TaskFuture};
-use sandmill_wire::Value;
+use sandmill_core::{
+    Call, CallOptions, Component, Events, MapOptions, Past, RetryDelay, RetryPolicy, StateType,
+    TaskFuture, Timestamp,
+};
+use sandmill_wire::{RunId, Value};
 
 use super::config::MAX_DELAYED;
 use super::queue::Queue;
@@ -166,4 +169,47 @@ fn no_new_runs_are_started_while_too_many_are_to_be_tried_again() {
     assert!(queue.take(0).is_none());
     timer.join().unwrap();
     assert!(held[1].is_done());
+}
+
+#[test]
+fn runs_that_are_not_due_and_find_no_room_to_wait_are_put_off_by_a_slot() {
+    let queue = Queue::new(10, 1, 2, Events::default());
+    let retry_at = Some(Timestamp::from_micros(u64::MAX));
+    let retries = RetryPolicy {
+        delay: RetryDelay::List(vec![Duration::from_millis(200)]),
+        ..RetryPolicy::times(1)
+    };
+    let call = call("waits", None).with_options(CallOptions { retries, ..CallOptions::default() });
+    let begun = Instant::now();
+    let futures: Vec<TaskFuture> = (0..4)
+        .map(|_| {
+            let past = Past { attempts: 1, cut_off: 0, retry_at };
+            let call = call.clone().taken_up(RunId::new(), past);
+            let (promise, future) = Promise::new(&call, &queue.events);
+            assert!(queue.push(call, promise).is_ok());
+            future
+        })
+        .collect();
+    let queue = Arc::new(queue);
+    let timer = timer::spawn(&queue).unwrap();
+    for _ in 0..2 {
+        // Those that wait elsewhere are due first; until then nothing new is started.
+        let job = queue.take(0).unwrap();
+        assert!(begun.elapsed() >= Duration::from_millis(190) && job.due().is_none());
+        job.cancel();
+        queue.ended(0);
+    }
+    for _ in 0..2 {
+        let job = queue.take(0).unwrap();
+        if let Some(due) = job.due() {
+            queue.delay(Delayed { job, due });
+        } else {
+            job.cancel();
+        }
+        queue.ended(0);
+    }
+    queue.stop();
+    queue.cancel_all();
+    timer.join().unwrap();
+    assert!(futures.iter().all(|future| future.state().kind == StateType::Cancelled));
 }

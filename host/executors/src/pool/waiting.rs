@@ -68,7 +68,7 @@ impl Waiting {
 
     /// Puts a call at the end.
     pub(super) fn submit(&mut self, job: Job) {
-        let expires = job.expires(Instant::now);
+        let expires = job.expires(|| job.due().unwrap_or_else(Instant::now));
         let number = self.number(expires);
         self.calls.insert(number, Queued { job, expires });
     }

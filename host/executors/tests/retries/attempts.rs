@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures::executor::block_on;
 use sandmill_core::{
-    CancelToken, Clock, EventKind, Events, Limits, Report, RetryDelay, RetryPolicy, StartContext,
-    Timestamp,
+    CancelToken, Clock, EventKind, Events, Limits, Past, Report, RetryDelay, RetryPolicy,
+    StartContext, Timestamp,
 };
 use sandmill_wire::{EndKind, RunId};
 
@@ -174,6 +174,29 @@ fn attempts_of_an_earlier_process_count() {
             let numbers: Vec<u32> = told.attempts.iter().map(|end| end.number).collect();
             assert_eq!(numbers, [3, 4]);
             assert_eq!(told.states, ["Pending", "Retrying", "AwaitingRetry", "Retrying", "Failed"]);
+        },
+    );
+}
+
+#[test]
+fn attempts_that_were_cut_off_with_their_process_cost_no_retry() {
+    on_both(
+        |_| failure("busy"),
+        |bench| {
+            let again = with(call("t"), |o| o.retries = RetryPolicy::times(3));
+            let past = Past { attempts: 3, cut_off: 2, retry_at: None };
+            let future = bench.executor.submit(again.taken_up(RunId::new(), past));
+            assert_eq!(future.wait(Some(LONG)).name, "Failed");
+            // One of four was made, so there are three left.
+            let told = bench.told(&future);
+            let numbers: Vec<u32> = told.attempts.iter().map(|end| end.number).collect();
+            assert_eq!((future.attempts(), numbers), (6, vec![4, 5, 6]));
+            let waits = bench.events(&future).into_iter().find_map(|kind| match kind {
+                EventKind::State(state) if state.name == "AwaitingRetry" => state.message,
+                _ => None,
+            });
+            let waits = waits.expect("it says that it is tried again");
+            assert!(waits.ends_with("attempt 5 of 6 at once"), "{waits}");
         },
     );
 }

@@ -4,4 +4,5 @@
 mod attempts;
 mod crowds;
 mod support;
+mod taken_up;
 mod waits;
