@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
-use sandmill_core::{CancelToken, Clock, State, Timestamp};
+use sandmill_core::{CancelToken, Clock, Past, State, Timestamp};
 use sandmill_wire::{Outcome, RunId};
 
 use crate::StoreError;
@@ -151,6 +151,15 @@ impl Journal {
     /// The store cannot be read. A record that is damaged is no error but [`Recorded::Corrupt`].
     pub fn recorded(&self, key: RunKey) -> Result<Option<Recorded>, StoreError> {
         self.read(|reader| recorded::run(reader, &self.0.shared.blobs, self.0.slot.rowid, key))
+    }
+
+    /// What one of the flow's runs has behind it that is [`Recorded::Unfinished`]: how many of its
+    /// attempts were cut off with their process, and when the next one is due.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn past(&self, key: RunKey) -> Result<Past, StoreError> {
+        self.read(|reader| recorded::past(reader, self.0.slot.rowid, key))
     }
 
     /// What is recorded of a run of another flow run, by the name of its stage.

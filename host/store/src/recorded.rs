@@ -4,17 +4,22 @@
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, params};
-use sandmill_core::StateType;
-use sandmill_wire::RunId;
+use sandmill_core::{AttemptEnd, Past, StateType};
+use sandmill_wire::{EndKind, RunId};
 
 use crate::StoreError;
 use crate::blobs::Blobs;
 use crate::record::{Earlier, Recorded, RunKey};
-use crate::rows::{FlowRow, RUN_COLUMNS, RunRow, StageRow, StepRow, fault, kind_number};
+use crate::rows::{
+    ATTEMPT_COLUMNS, AttemptRow, FlowRow, RUN_COLUMNS, RunRow, StageRow, StepRow, fault, kind_number,
+};
 
 /// How many rows of the table may lie, for each of a flow's, between its first and its last, for it
 /// to be quicker to read them all than to look its own up one by one.
 const MAX_SPREAD: u64 = 8;
+
+/// How an attempt is recorded that gave a value ([`sandmill_wire::Outcome::name`]).
+const VALUE: &str = "value";
 
 /// What is recorded of a run.
 pub(crate) fn run(
@@ -51,6 +56,39 @@ pub(crate) fn run(
         Err(StoreError::Corrupt { what }) => Ok(Some(Recorded::Corrupt { run: Some(run), what })),
         Err(error) => Err(error),
     }
+}
+
+/// What a run that has not ended has behind it. Of an attempt whose record is damaged or lost,
+/// nothing is known but its number: it counts, and nothing is waited for.
+pub(crate) fn past(reader: &Connection, flow: i64, key: RunKey) -> Result<Past, StoreError> {
+    let fault = |error| fault(reader, error);
+    let Some(Some(row)) = RunRow::find(reader, flow, key).map_err(fault)? else {
+        return Ok(Past::default());
+    };
+    let mut past = Past { attempts: row.tried, ..Past::default() };
+    if row.tried == 0 {
+        return Ok(past);
+    }
+    let sql = format!("SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE run = ? ORDER BY number");
+    let rows: Vec<Option<AttemptRow>> = reader
+        .prepare_cached(&sql)
+        .and_then(|mut select| select.query_map([row.rowid], AttemptRow::read)?.collect())
+        .map_err(fault)?;
+    let of_it = |read: &AttemptRow| Some(read.run) == row.rowid;
+    for AttemptRow { attempt, .. } in rows.into_iter().flatten().filter(of_it) {
+        if attempt.number == row.tried {
+            past.retry_at = attempt.retry_at;
+        }
+        past.cut_off += u32::from(is_cut_off(&attempt));
+    }
+    Ok(past)
+}
+
+/// Whether an attempt at a run that has not ended was stopped with its process, or gave a value
+/// that was not kept: it did not fail.
+fn is_cut_off(attempt: &AttemptEnd) -> bool {
+    attempt.retry_at.is_none()
+        && (attempt.outcome == EndKind::Cancelled.name() || attempt.outcome == VALUE)
 }
 
 /// What is recorded of a run of another flow run, by the name of its stage.
