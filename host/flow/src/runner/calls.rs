@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use sandmill_core::future::Promise;
-use sandmill_core::{Call, CallOptions, EventKind, Mapped, Report, State, Submitted, TaskFuture};
+use sandmill_core::{
+    Call, CallOptions, EventKind, Mapped, Past, Report, State, Submitted, TaskFuture,
+};
 use sandmill_store::{Recorded, RunKey};
 use sandmill_wire::{End, EndKind, Outcome, RunId, Value};
 
@@ -23,8 +25,8 @@ struct Due {
     index: Option<u64>,
     open: Open,
     run: RunId,
-    /// Attempts behind it, where it was under way before.
-    again: Option<u32>,
+    /// What it has behind it, where it was under way before.
+    again: Option<Past>,
     name: Arc<str>,
 }
 
@@ -82,8 +84,8 @@ impl Drive {
         let mut rerun = None;
         match before {
             Before::New => {}
-            Before::UnderWay { run, attempts, of } => {
-                (due.run, due.again, rerun) = (run, Some(attempts), of);
+            Before::UnderWay { run, past, of } => {
+                (due.run, due.again, rerun) = (run, Some(past), of);
             }
             Before::Based { of } => rerun = Some(of),
             Before::Ended { run, outcome } => {
@@ -120,7 +122,7 @@ impl Drive {
             StageTarget::Task { component, task } => {
                 let mut call = Call::new(&component, task, arguments)
                     .with_options(self.options_of(stage, index, open.options))
-                    .as_run(run, again.unwrap_or_default());
+                    .taken_up(run, again.unwrap_or_default());
                 call.map_index = index;
                 (self.executor.submit(call), None)
             }
@@ -225,7 +227,7 @@ impl Drive {
         match recorded {
             Ok(None | Some(Recorded::Corrupt { .. })) => {}
             Ok(Some(Recorded::Unfinished { run, attempts })) => {
-                (due.run, due.again) = (run, Some(attempts));
+                (due.run, due.again) = (run, Some(Past { attempts, ..Past::default() }));
             }
             Ok(Some(Recorded::Ended { run, outcome: recorded, .. })) => {
                 (due.run, outcome, reused) = (run, recorded, true);

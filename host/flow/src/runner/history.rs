@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use sandmill_core::{CallOptions, Clock, State, TaskFuture, Usage};
+use sandmill_core::{CallOptions, Clock, Past, State, TaskFuture, Usage};
 use sandmill_store::{Journal, Recorded, RunEnd, RunKey, StageRecord, StoreError};
 use sandmill_wire::{Outcome, RunId, Value};
 
@@ -29,9 +29,9 @@ pub(super) type ArgumentsDigest = [u8; 16];
 pub(super) enum Before {
     /// Nothing: it is a new run.
     New,
-    /// It was under way: it has an id, and so many attempts behind it. A sub-flow may be based on
-    /// one of an earlier flow run.
-    UnderWay { run: RunId, attempts: u32, of: Option<Rerun> },
+    /// It was under way: it has an id, and attempts behind it. A sub-flow may be based on one of an
+    /// earlier flow run.
+    UnderWay { run: RunId, past: Past, of: Option<Rerun> },
     /// It has ended.
     Ended { run: RunId, outcome: Outcome },
     /// An earlier flow run has its value.
@@ -116,15 +116,19 @@ impl History {
         };
         match recorded {
             None => self.earlier(journal, key, stage, digest),
-            Some(Recorded::Unfinished { run, attempts }) => {
+            Some(Recorded::Unfinished { run, .. }) => {
+                let past = match journal.past(key) {
+                    Ok(past) => past,
+                    Err(error) => return Before::Unreadable(error),
+                };
                 let of = match stage.target {
                     StageTarget::Task { .. } => Before::New,
                     StageTarget::Flow { .. } => self.earlier(journal, key, stage, digest),
                 };
                 match of {
-                    Before::Based { of } => Before::UnderWay { run, attempts, of: Some(of) },
+                    Before::Based { of } => Before::UnderWay { run, past, of: Some(of) },
                     Before::Unreadable(error) => Before::Unreadable(error),
-                    _ => Before::UnderWay { run, attempts, of: None },
+                    _ => Before::UnderWay { run, past, of: None },
                 }
             }
             Some(Recorded::Ended { run, arguments: then, .. }) if then != *digest => {
@@ -183,6 +187,11 @@ impl History {
     /// Whether a stage's runs are functions of component, task and arguments, and of nothing else.
     fn is_pure(&self, stage: &Open) -> bool {
         !self.granted && stage.options.grants.is_empty()
+    }
+
+    /// What a run has behind it that was under way when its flow was left.
+    pub(super) fn past(&self, key: RunKey) -> Result<Past, StoreError> {
+        self.journal.as_ref().map_or_else(|| Ok(Past::default()), |journal| journal.past(key))
     }
 
     /// What is recorded of a run that ends without being called, or of a hook.
@@ -262,7 +271,7 @@ impl History {
         run: RunId,
         name: &Arc<str>,
         digest: ArgumentsDigest,
-        again: Option<u32>,
+        again: Option<Past>,
     ) {
         let Some(journal) = &self.journal else { return };
         let now = self.clock.now();
@@ -270,7 +279,7 @@ impl History {
             None => journal.submitted(key, run, name, digest, now),
             Some(_) => journal.state(key, run, &State::pending(now)),
         }
-        self.recorder.follow(journal, key, run, again.unwrap_or_default());
+        self.recorder.follow(journal, key, run, again.unwrap_or_default().attempts);
     }
 
     /// A run has ended for good.

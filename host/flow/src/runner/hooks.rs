@@ -97,7 +97,9 @@ impl Drive {
         let key = RunKey { stage: which.stage, index: None };
         let (run, again) = match self.history.recorded(key) {
             Ok(None | Some(Recorded::Corrupt { .. })) => (RunId::new(), None),
-            Ok(Some(Recorded::Unfinished { run, attempts })) => (run, Some(attempts)),
+            Ok(Some(Recorded::Unfinished { run, .. })) => {
+                (run, Some(self.history.past(key).map_err(|error| Stop::unreadable(&error))?))
+            }
             Ok(Some(Recorded::Ended { run, outcome, .. })) => {
                 self.listed(which, run, &outcome);
                 return Ok(outcome);
@@ -128,7 +130,7 @@ impl Drive {
                 let options = CallOptions { name, parent, deadline, cancel, ..(**options).clone() };
                 let mut call = Call::new(component, Arc::clone(task), Value::nil())
                     .with_options(options)
-                    .as_run(run, again.unwrap_or_default());
+                    .taken_up(run, again.unwrap_or_default());
                 match arguments {
                     Ok(arguments) => call.arguments = arguments,
                     Err(why) => call = call.refused(why),
