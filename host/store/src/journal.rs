@@ -11,6 +11,7 @@ use sandmill_core::{CancelToken, Clock, Past, State, Timestamp};
 use sandmill_wire::{Outcome, RunId};
 
 use crate::StoreError;
+use crate::intact;
 use crate::ops::{Change, Record};
 use crate::queue::{Health, Op};
 use crate::record::{AttemptRecord, Earlier, Recorded, RunEnd, RunKey, StageRecord};
@@ -178,7 +179,7 @@ impl Journal {
         let Reading { connection, whole } = &mut *reading;
         let read = with(&self.0.shared, connection, |connection| {
             if !whole.contains(&flow) {
-                recorded::check(connection, flow)?;
+                intact::check(connection, flow)?;
             }
             recorded::earlier(connection, blobs, flow, stage_name, index)
         })?;

@@ -8,6 +8,7 @@ mod db;
 mod deletion;
 mod error;
 pub mod failpoint;
+mod intact;
 mod journal;
 mod lock;
 mod logs;

@@ -1,7 +1,5 @@
-//! What whoever takes a flow run up needs to know of its past, and whether all of it is there
-//! still. Reading for people is in `reader`.
-
-use std::collections::BTreeMap;
+//! What whoever takes a flow run up needs to know of its past. Whether all of it is there still is
+//! looked at in `intact`; reading for people is in `reader`.
 
 use rusqlite::{Connection, params};
 use sandmill_core::{AttemptEnd, Past, StateType};
@@ -11,12 +9,8 @@ use crate::StoreError;
 use crate::blobs::Blobs;
 use crate::record::{Earlier, Recorded, RunKey};
 use crate::rows::{
-    ATTEMPT_COLUMNS, AttemptRow, FlowRow, RUN_COLUMNS, RunRow, StageRow, StepRow, fault, kind_number,
+    ATTEMPT_COLUMNS, AttemptRow, FlowRow, RunRow, StageRow, StepRow, fault, kind_number,
 };
-
-/// How many rows of the table may lie, for each of a flow's, between its first and its last, for it
-/// to be quicker to read them all than to look its own up one by one.
-const MAX_SPREAD: u64 = 8;
 
 /// How an attempt is recorded that gave a value ([`sandmill_wire::Outcome::name`]).
 const VALUE: &str = "value";
@@ -143,7 +137,7 @@ pub(crate) fn told(
 }
 
 /// The row of a flow run.
-fn find(reader: &Connection, flow: RunId) -> Result<FlowRow, StoreError> {
+pub(crate) fn find(reader: &Connection, flow: RunId) -> Result<FlowRow, StoreError> {
     match FlowRow::find(reader, flow).map_err(|error| fault(reader, error))? {
         Some(Some(row)) if !row.deleted => Ok(row),
         Some(None) => Err(StoreError::corrupt(format!("the record of flow run {flow}"))),
@@ -178,141 +172,4 @@ pub(crate) fn steps(
         }
     }
     Ok(read)
-}
-
-/// Looks whether everything that was recorded of a flow run can be found: an index that has lost a
-/// row would have what is done already done again. It reads no blobs, and of every row only its
-/// place, so that a million runs take well under a second; where these do not agree, it reads all
-/// that the rows say. Rows that are damaged themselves are no error here, since whoever reads them
-/// is told.
-pub(crate) fn check(reader: &Connection, flow: RunId) -> Result<(), StoreError> {
-    let row = find(reader, flow)?;
-    // One transaction, so that nothing moves in between.
-    let transaction = reader.unchecked_transaction().map_err(|error| fault(reader, error))?;
-    let checked = check_rows(&transaction, &row);
-    drop(transaction);
-    checked
-}
-
-fn check_rows(reader: &Connection, flow: &FlowRow) -> Result<(), StoreError> {
-    let fault = |error| fault(reader, error);
-    let lost = |what: &str| {
-        let run = flow.run;
-        Err(StoreError::corrupt(format!("the index of the {what} of flow run {run}")))
-    };
-    let stages = StageRow::all(reader, flow.rowid).map_err(fault)?;
-    if stages.len() as u64 != flow.stages {
-        return lost("stages");
-    }
-    let Some(stages) = stages.into_iter().collect::<Option<Vec<StageRow>>>() else {
-        return Err(StoreError::corrupt(format!("a stage of flow run {}", flow.run)));
-    };
-    if stages.iter().any(|stage| stage.flow != flow.rowid) {
-        return lost("stages");
-    }
-    // Whatever goes wrong in the short way, the long one says what it is.
-    if !places_agree(reader, flow.rowid, &stages).unwrap_or(false) {
-        for stage in &stages {
-            match find_runs(reader, stage).map_err(fault)? {
-                Some(found) if found == stage.counters.runs() => {}
-                _ => return lost("runs"),
-            }
-        }
-    }
-    let steps = StepRow::count(reader, flow.rowid).map_err(fault)?;
-    if steps == flow.steps { Ok(()) } else { lost("steps") }
-}
-
-/// Whether the index finds every run of a flow, in order, and by the place that its row says: both
-/// ways round the same places add up to the same sum. Where the rows of other flows lie in between,
-/// it does not look.
-fn places_agree(reader: &Connection, flow: i64, stages: &[StageRow]) -> rusqlite::Result<bool> {
-    let mut by_index = reader.prepare_cached(
-        "SELECT id, stage, idx FROM runs INDEXED BY sqlite_autoindex_runs_2 \
-         WHERE flow = ? ORDER BY stage, idx",
-    )?;
-    let mut rows = by_index.query([flow])?;
-    let (mut index, mut last, mut ids) = (Places::default(), None, None);
-    let mut found: BTreeMap<i64, u64> = BTreeMap::new();
-    while let Some(row) = rows.next()? {
-        let (id, stage, idx): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        if last.is_some_and(|last| last >= (stage, idx)) {
-            return Ok(false);
-        }
-        last = Some((stage, idx));
-        index.add(id, stage, idx);
-        *found.entry(stage).or_default() += 1;
-        let (first, end) = ids.unwrap_or((id, id));
-        ids = Some((id.min(first), id.max(end)));
-    }
-    for stage in stages {
-        let found = found.remove(&stage.stage.stage.into()).unwrap_or(0);
-        if found != stage.counters.runs() {
-            return Ok(false);
-        }
-    }
-    let Some((first, end)) = ids else { return Ok(true) };
-    if !found.is_empty() || first.abs_diff(end) / MAX_SPREAD >= index.count {
-        return Ok(false);
-    }
-    let mut by_row = reader.prepare_cached(
-        "SELECT id, flow, stage, idx FROM runs NOT INDEXED WHERE id BETWEEN ? AND ?",
-    )?;
-    let mut rows = by_row.query((first, end))?;
-    let mut table = Places::default();
-    while let Some(row) = rows.next()? {
-        if row.get::<_, i64>(1)? == flow {
-            table.add(row.get(0)?, row.get(2)?, row.get(3)?);
-        }
-    }
-    Ok(table == index)
-}
-
-/// The places of many runs, in any order.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Places {
-    count: u64,
-    sum: u64,
-}
-
-impl Places {
-    fn add(&mut self, id: i64, stage: i64, idx: i64) {
-        // SplitMix64 over one after the other: against rot, not against anybody.
-        let mixed = [id, stage, idx].into_iter().fold(0_u64, |mixed, part| {
-            let x = (mixed ^ part.cast_unsigned()).wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            x ^ (x >> 31)
-        });
-        self.sum = self.sum.wrapping_add(mixed);
-        self.count += 1;
-    }
-}
-
-/// How many runs of a stage its index finds; none where it finds one by another's place.
-fn find_runs(reader: &Connection, stage: &StageRow) -> rusqlite::Result<Option<u64>> {
-    let sql = format!(
-        "SELECT {RUN_COLUMNS} FROM runs INDEXED BY sqlite_autoindex_runs_2 \
-         WHERE flow = ? AND stage = ? ORDER BY idx"
-    );
-    let mut select = reader.prepare_cached(&sql)?;
-    let mut rows = select.query((stage.flow, stage.stage.stage))?;
-    let (mut found, mut last) = (0, None);
-    while let Some(row) = rows.next()? {
-        found += 1;
-        let idx: i64 = row.get(3)?;
-        // Places come in order, each once, or not every one is found by its own.
-        if last.is_some_and(|last| last >= idx) {
-            return Ok(None);
-        }
-        last = Some(idx);
-        if RunRow::read(row)?.is_none() {
-            // Either the row is damaged, or the index has it by a place that is not its own.
-            let rowid: i64 = row.get(0)?;
-            if matches!(RunRow::get(reader, rowid)?, Some(Some(_)) | None) {
-                return Ok(None);
-            }
-        }
-    }
-    Ok(Some(found))
 }

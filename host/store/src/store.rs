@@ -17,11 +17,11 @@ use crate::ask::{Answer, Ask, Question};
 use crate::blobs::Blobs;
 use crate::db::{self, HISTORY, MIGRATIONS};
 use crate::failpoint::hit;
+use crate::intact;
 use crate::journal::{FlowSlot, Journal};
 use crate::lock::{Lock, lasting_dir, private_dir, sync_dir};
 use crate::queue::{Health, Op, Queue};
 use crate::record::NewFlow;
-use crate::recorded;
 use crate::requests;
 use crate::writer::Writer;
 
@@ -175,7 +175,7 @@ impl Store {
             return Err(StoreError::Running { flow });
         }
         // By another connection, because it takes a while with a large flow.
-        let checked = self.0.open_reader().and_then(|reader| recorded::check(&reader, flow));
+        let checked = self.0.open_reader().and_then(|reader| intact::check(&reader, flow));
         match checked.and_then(|()| self.0.ask(Question::TakeUp { flow, at })) {
             Ok(Answer::TakenUp { rowid }) => {
                 hit("flow-taken-up");

@@ -19,6 +19,7 @@ macro_rules! columns {
 }
 
 const BY_RUN: &str = concat!("SELECT ", columns!(), " FROM flows WHERE run = ?");
+const IN_ROWS: &str = concat!("SELECT ", columns!(), " FROM flows NOT INDEXED WHERE run = ?");
 const BY_ID: &str = concat!("SELECT ", columns!(), " FROM flows WHERE id = ?");
 const INSERT: &str = concat!(
     "INSERT INTO flows (",
@@ -94,8 +95,15 @@ impl FlowRow {
         connection: &Connection,
         run: RunId,
     ) -> rusqlite::Result<Option<Option<Self>>> {
-        let mut find = connection.prepare_cached(BY_RUN)?;
-        let found = find.query_row([id(&run)], Self::read).optional()?;
+        let find = |sql: &str| {
+            connection.prepare_cached(sql)?.query_row([id(&run)], Self::read).optional()
+        };
+        let mut found = find(BY_RUN)?;
+        if found.is_none() {
+            // An index that has lost it is not to have it called unknown. Flows are few, and their
+            // rows are short.
+            found = find(IN_ROWS)?;
+        }
         Ok(found.map(|row| row.filter(|row| row.run == run)))
     }
 
