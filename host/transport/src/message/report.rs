@@ -14,6 +14,9 @@ pub enum Ending {
     Value(Payload),
     /// It failed by its author's word.
     Failure(Failure),
+    /// It failed by its author's word, and the failure's details are large: the failure as a
+    /// MessagePack map by field name.
+    LargeFailure(Payload),
     /// It ended by the host's word.
     Ended(End),
 }
