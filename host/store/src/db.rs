@@ -77,6 +77,18 @@ pub(crate) fn open_writer(path: &Path, migrations: &[&str]) -> Result<Connection
     Ok(connection)
 }
 
+/// Closes the writer's connection. Where nobody else reads the file by then, its write-ahead log
+/// goes into it and away. `is_whole`: no write has failed for good. It never fails: what is in the
+/// log is on disk as it is.
+pub(crate) fn close_writer(writer: Connection, is_whole: bool) {
+    if is_whole {
+        // Who still reads is not waited for.
+        let _ = writer.busy_timeout(Duration::ZERO);
+        let _ = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    }
+    drop(writer);
+}
+
 /// Opens a database file that is there, for reading.
 pub(crate) fn open_reader(path: &Path, migrations: &[&str]) -> Result<Connection, StoreError> {
     let connection = look(path)?;

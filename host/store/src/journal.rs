@@ -43,20 +43,30 @@ struct Inner {
     slot: Arc<FlowSlot>,
     shared: Arc<Shared>,
     taken_up: bool,
-    reader: Mutex<Reading>,
+    reader: Arc<Mutex<Reading>>,
 }
 
 /// For reading what was recorded before.
 #[derive(Default)]
-struct Reading {
+pub(crate) struct Reading {
     /// Opened when it is needed first.
     connection: Option<Connection>,
     /// Other flows that were found to be whole.
     whole: HashSet<RunId>,
 }
 
+impl Reading {
+    /// Closes the connection. It is opened again if need be.
+    pub(crate) fn close(&mut self) {
+        self.connection = None;
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
+        self.shared.readers.lock().remove(&self.slot.run);
+        // Before the store, which may go with this.
+        self.reader.lock().close();
         let at = Clock::system().now();
         self.shared.queue.push(Op::Record(Arc::clone(&self.slot), Record::LetGo(at)));
         // After that: whoever takes it up next comes after it in the queue.
@@ -67,7 +77,8 @@ impl Drop for Inner {
 impl Journal {
     pub(crate) fn new(shared: Arc<Shared>, slot: FlowSlot) -> Self {
         let taken_up = !slot.fresh;
-        let reader = Mutex::new(Reading::default());
+        let reader: Arc<Mutex<Reading>> = Arc::default();
+        shared.readers.lock().insert(slot.run, Arc::downgrade(&reader));
         Self(Arc::new(Inner { slot: Arc::new(slot), shared, taken_up, reader }))
     }
 

@@ -1,10 +1,10 @@
 //! The one writer of a data directory, as its owner sees it. What it does on its thread is in
 //! `writer`; reading is in `reader`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -18,7 +18,7 @@ use crate::blobs::Blobs;
 use crate::db::{self, HISTORY, MIGRATIONS};
 use crate::failpoint::hit;
 use crate::intact;
-use crate::journal::{FlowSlot, Journal};
+use crate::journal::{FlowSlot, Journal, Reading};
 use crate::lock::{Lock, lasting_dir, private_dir, sync_dir};
 use crate::queue::{Health, Op, Queue};
 use crate::record::NewFlow;
@@ -57,7 +57,10 @@ pub(crate) struct Shared {
     pub(crate) blobs: Blobs,
     /// The flow runs that are in somebody's hands.
     pub(crate) running: Mutex<HashSet<RunId>>,
-    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    /// What journals read by, for as long as they are there: to be closed before the writer is.
+    pub(crate) readers: Mutex<HashMap<RunId, Weak<Mutex<Reading>>>>,
+    /// Hands back the connection that it wrote by.
+    thread: Mutex<Option<std::thread::JoinHandle<Connection>>>,
     /// Until the store is closed.
     lock: Mutex<Option<Lock>>,
 }
@@ -77,9 +80,12 @@ impl Shared {
 
     fn stop(&self) {
         self.queue.close();
-        if let Some(thread) = self.thread.lock().take() {
-            // A writer that panicked has said so to everybody who waits.
-            let _ = thread.join();
+        // A writer that panicked has said so to everybody who waits.
+        if let Some(Ok(writer)) = self.thread.lock().take().map(std::thread::JoinHandle::join) {
+            let readers = std::mem::take(&mut *self.readers.lock());
+            readers.values().filter_map(Weak::upgrade).for_each(|reader| reader.lock().close());
+            let is_whole = !matches!(self.queue.health(), Health::Failed(_));
+            db::close_writer(writer, is_whole);
         }
         // Nobody writes any more: the directory is free.
         drop(self.lock.lock().take());
@@ -117,9 +123,10 @@ impl Store {
             .name("sandmill-store".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| StoreError::io(&dir, error))?;
-        let (running, thread) = (Mutex::default(), Mutex::new(Some(thread)));
+        let (running, readers) = (Mutex::default(), Mutex::default());
+        let thread = Mutex::new(Some(thread));
         let lock = Mutex::new(Some(lock));
-        Ok(Self(Arc::new(Shared { dir, queue, blobs, running, thread, lock })))
+        Ok(Self(Arc::new(Shared { dir, queue, blobs, running, readers, thread, lock })))
     }
 
     /// The data directory.

@@ -66,8 +66,9 @@ impl Writer {
         Self { dir, connection, blobs, queue, session, ledger: Ledger::default() }
     }
 
-    /// Writes until the queue is closed and empty, or until the store has failed.
-    pub(crate) fn run(mut self) {
+    /// Writes until the queue is closed and empty, or until the store has failed. Hands back the
+    /// connection, for it to be closed last.
+    pub(crate) fn run(mut self) -> Connection {
         let watch = Watch(Arc::clone(&self.queue));
         while let Some(mut batch) = self.queue.take(MAX_BATCH, MAX_BATCH_BYTES) {
             if let Err(error) = self.write(&mut batch) {
@@ -83,6 +84,7 @@ impl Writer {
             }
         }
         drop(watch);
+        self.connection
     }
 
     /// Commits a batch, however long the disk is full. Fails when the store has failed for good.

@@ -263,3 +263,43 @@ fn what_has_ended_stays_whoever_submits_it_again_and_however_often_at_a_time() {
     let recorded = journal.recorded(key(0, 0)).unwrap();
     assert!(matches!(recorded, Some(Recorded::Ended { run: kept, .. }) if kept == run));
 }
+
+#[test]
+fn nothing_but_the_database_is_left_of_it_when_a_store_is_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let left = || {
+        let names = std::fs::read_dir(dir.path().join("data")).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut of_it: Vec<String> = names.filter(|name| name.starts_with("history.db")).collect();
+        of_it.sort();
+        of_it
+    };
+    let store = open(dir.path());
+    let journal = create(&store, new_flow("f"));
+    let flow = journal.flow();
+    journal.stage(&stage(0, "work"));
+    run_through(&journal, key(0, 0), Outcome::Value(value(1, 3)));
+    journal.sync(None).unwrap();
+    assert!(journal.recorded(key(0, 0)).unwrap().is_some());
+    assert_eq!(left(), ["history.db", "history.db-shm", "history.db-wal"]);
+    // Although the journal is there still, and has read.
+    store.close();
+    assert_eq!(left(), ["history.db"]);
+    drop(journal);
+    assert_eq!(left(), ["history.db"]);
+    // Nor when the store goes with the last journal.
+    let journal = open(dir.path()).take_up(flow, at(9)).unwrap();
+    assert!(journal.recorded(key(0, 0)).unwrap().is_some());
+    drop(journal);
+    assert_eq!(left(), ["history.db"]);
+    // One who reads meanwhile is neither waited for nor disturbed.
+    let store = open(dir.path());
+    let reader = sandmill_store::Reader::open(&dir.path().join("data")).unwrap();
+    let filter = sandmill_store::FlowFilter::default();
+    assert_eq!(reader.flows(&filter).unwrap().len(), 1);
+    store.close();
+    assert_eq!(reader.flows(&filter).unwrap().len(), 1);
+    drop(reader);
+    open(dir.path()).close();
+    assert_eq!(left(), ["history.db"]);
+}
