@@ -40,8 +40,9 @@ pub use logs::{
 };
 pub use queue::{COMMIT_DELAY, Health, MAX_BACKLOG, MAX_BACKLOG_BYTES};
 pub use reader::{
-    DEFAULT_FLOW_LIST, DEFAULT_RUN_PAGE, EventCursor, FlowFilter, FlowRecord, HistoryEvent,
-    HistoryKind, MAX_EVENT_PAGE, MAX_LIST, Note, Reader, RunFilter, StageSummary, StateCounts,
+    DEFAULT_FLOW_LIST, DEFAULT_RUN_PAGE, EventCursor, FlowFilter, FlowList, FlowRecord,
+    HistoryEvent, HistoryKind, MAX_EVENT_PAGE, MAX_LIST, Note, Reader, RunFilter, StageSummary,
+    StateCounts,
 };
 pub use record::{
     AttemptRecord, Earlier, FlowSource, NewFlow, Pruned, Recorded, RunEnd, RunKey, RunRecord,

@@ -7,10 +7,12 @@ use sandmill_core::StateType;
 use sandmill_wire::RunId;
 
 use super::handle::{Live, Reader, flow_record, known_flow, run_record};
-use super::records::{FlowFilter, FlowRecord, MAX_LIST, RunFilter};
+use super::records::{FlowFilter, FlowList, FlowRecord, MAX_LIST, RunFilter};
 use crate::StoreError;
 use crate::record::RunRecord;
-use crate::rows::{FLOW_COLUMNS, FlowRow, RUN_COLUMNS, RunRow, fault, idx, kind_number, micros};
+use crate::rows::{
+    FLOW_COLUMNS, FlowRow, RUN_COLUMNS, RunRow, fault, idx, kind_number, micros, run_id,
+};
 
 /// A condition that grows part by part, with what goes into it.
 struct Condition {
@@ -36,6 +38,15 @@ impl Reader {
     /// # Errors
     /// What is recorded of one is damaged (the error names it), or the store cannot be read.
     pub fn flows(&self, filter: &FlowFilter) -> Result<Vec<FlowRecord>, StoreError> {
+        let FlowList { flows, damaged } = self.list_flows(filter)?;
+        damaged.into_iter().next().map_or(Ok(flows), Err)
+    }
+
+    /// Flow runs that fit, the newest first, and which of them cannot be shown.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn list_flows(&self, filter: &FlowFilter) -> Result<FlowList, StoreError> {
         let live = self.live()?;
         let condition = flow_condition(filter, live);
         let sql = flows_sql(&condition.sql);
@@ -43,17 +54,25 @@ impl Reader {
             let values = with_limit(condition.values, filter.limit);
             let read = connection.prepare_cached(&sql).and_then(|mut select| {
                 let rows = select.query_map(params_from_iter(values), |row| {
-                    Ok((row.get::<_, i64>(0)?, FlowRow::read(row)?))
+                    Ok((row.get::<_, i64>(0)?, run_id(row, 1).ok(), FlowRow::read(row)?))
                 })?;
                 rows.collect::<rusqlite::Result<Vec<_>>>()
             });
             read.map_err(|error| fault(connection, error))
         })?;
-        let record = |(rowid, row): (i64, Option<FlowRow>)| {
-            let row = row.ok_or_else(|| StoreError::corrupt(format!("flow run number {rowid}")))?;
-            flow_record(row, live)
-        };
-        rows.into_iter().map(record).collect()
+        let mut list = FlowList::default();
+        for (rowid, run, row) in rows {
+            let damaged = || {
+                // As the row has it: this may itself be what is wrong in it.
+                let id = run.map(|run| format!(" ({run})")).unwrap_or_default();
+                StoreError::corrupt(format!("flow run number {rowid}{id}"))
+            };
+            match row.ok_or_else(damaged).and_then(|row| flow_record(row, live)) {
+                Ok(flow) => list.flows.push(flow),
+                Err(error) => list.damaged.push(error),
+            }
+        }
+        Ok(list)
     }
 
     /// Runs of a flow run that fit, by stage and position. The next page begins after the key of

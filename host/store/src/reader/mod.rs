@@ -16,6 +16,6 @@ pub use handle::Reader;
 pub use notes::Note;
 pub(crate) use open::open_read_only;
 pub use records::{
-    DEFAULT_FLOW_LIST, DEFAULT_RUN_PAGE, FlowFilter, FlowRecord, MAX_LIST, RunFilter, StageSummary,
-    StateCounts,
+    DEFAULT_FLOW_LIST, DEFAULT_RUN_PAGE, FlowFilter, FlowList, FlowRecord, MAX_LIST, RunFilter,
+    StageSummary, StateCounts,
 };

@@ -8,6 +8,7 @@ use sandmill_core::{State, StateType, Timestamp};
 use sandmill_wire::RunId;
 use serde::Serialize;
 
+use crate::StoreError;
 use crate::record::{RunKey, StageRecord};
 use crate::rows::{Counters, StageRow};
 
@@ -17,6 +18,16 @@ pub const DEFAULT_FLOW_LIST: usize = 50;
 pub const DEFAULT_RUN_PAGE: usize = 1_000;
 /// Most that one list or page gives.
 pub const MAX_LIST: usize = 10_000;
+
+/// Flow runs that were asked for.
+#[derive(Debug, Default)]
+pub struct FlowList {
+    /// Those that are whole, the newest first.
+    pub flows: Vec<FlowRecord>,
+    /// One error for each that is damaged, which names it ([`StoreError::Corrupt`]). They count for
+    /// the limit of the list.
+    pub damaged: Vec<StoreError>,
+}
 
 /// What is known of a flow run.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -158,6 +158,27 @@ fn what_is_damaged_is_named_and_never_shown() {
 }
 
 #[test]
+fn a_flow_that_is_damaged_keeps_no_other_from_being_listed() {
+    let it = Fixture::new();
+    let flows: Vec<_> = ["one", "two", "three", "four"].map(|name| it.flow(name, 0).flow()).into();
+    let raw = it.raw();
+    let damage = "DROP TRIGGER flows_are_final; UPDATE flows SET name = 'rot' WHERE name = 'two';
+                  UPDATE flows SET labels = '[' WHERE name = 'four'";
+    raw.execute_batch(damage).unwrap();
+    let list = it.reader().list_flows(&FlowFilter::default()).unwrap();
+    let whole: Vec<_> = list.flows.iter().map(|flow| flow.run).collect();
+    assert_eq!(whole, [flows[2], flows[0]]);
+    let words: Vec<String> = list.damaged.iter().map(ToString::to_string).collect();
+    assert_eq!(words.len(), 2, "{words:?}");
+    assert!(words[0].contains(&flows[3].to_string()), "{words:?}");
+    assert!(words[1].contains(&flows[1].to_string()), "{words:?}");
+    // They count for the limit, so that a page is what it is without them.
+    let filter = FlowFilter { limit: 2, ..FlowFilter::default() };
+    let list = it.reader().list_flows(&filter).unwrap();
+    assert_eq!((list.flows.len(), list.damaged.len()), (1, 1));
+}
+
+#[test]
 fn what_is_deleted_is_seen_by_nobody() {
     let it = Fixture::new();
     let journal = it.flow("census", 0);

@@ -2,14 +2,16 @@
 
 use sandmill::core::Timestamp;
 use sandmill::core::units::format_duration;
-use sandmill::store::{FlowFilter, FlowRecord, MAX_LIST, Reader, StageSummary};
+use sandmill::store::{
+    FlowFilter, FlowList, FlowRecord, MAX_LIST, Reader, StageSummary, StoreError,
+};
 use serde::Serialize;
 
 use super::args::ListArgs;
 use super::counts::RunCounts;
 use super::find;
 use super::json::{FlowJson, is_live};
-use super::names::short_id;
+use super::names::ShortIds;
 use super::words::state_cell;
 use crate::error::Result;
 use crate::exit_code;
@@ -22,26 +24,38 @@ use crate::text::thousands;
 struct ListJson<'a> {
     flows: Vec<FlowJson<'a>>,
     more: bool,
+    damaged: Vec<String>,
 }
 
 /// Lists flow runs.
 pub(super) fn list(args: &ListArgs, ui: &Ui, reader: &Reader) -> Result<u8> {
-    let (flows, more) = flows(args, reader)?;
+    let (FlowList { flows, damaged }, more) = flows(args, reader)?;
+    let mut damaged: Vec<String> = damaged.iter().map(ToString::to_string).collect();
     let mut rows: Vec<(FlowRecord, Vec<StageSummary>)> = Vec::with_capacity(flows.len());
     for flow in flows {
-        let stages = reader.stages(flow.run).map_err(|error| store_error(&error))?;
-        rows.push((flow, stages));
+        match reader.stages(flow.run) {
+            Ok(stages) => rows.push((flow, stages)),
+            // The others are as they are.
+            Err(error @ StoreError::Corrupt { .. }) => damaged.push(error.to_string()),
+            Err(error) => return Err(store_error(&error)),
+        }
+    }
+    for what in &damaged {
+        ui.warn(what, &[]);
     }
     if ui.is_json() {
         let flows = rows.iter().map(|(flow, stages)| FlowJson::of(flow, stages)).collect();
-        Results::new(ui).json(&ListJson { flows, more })?;
+        Results::new(ui).json(&ListJson { flows, more, damaged })?;
         return Ok(exit_code::SUCCESS);
     }
     if rows.is_empty() {
-        ui.talk("no flow run fits");
+        if damaged.is_empty() {
+            ui.talk("no flow run fits");
+        }
         return Ok(exit_code::SUCCESS);
     }
-    Results::new(ui).print(&table(&rows).join("\n"))?;
+    let ids = ShortIds::of(reader, rows.iter().map(|(flow, _)| flow.run));
+    Results::new(ui).print(&table(&rows, &ids).join("\n"))?;
     if more {
         ui.talk(format_args!("… and more: --limit {} shows the next ones", args.limit * 4));
     }
@@ -49,12 +63,12 @@ pub(super) fn list(args: &ListArgs, ui: &Ui, reader: &Reader) -> Result<u8> {
 }
 
 /// The flow runs that fit, and whether there are more.
-fn flows(args: &ListArgs, reader: &Reader) -> Result<(Vec<FlowRecord>, bool)> {
+fn flows(args: &ListArgs, reader: &Reader) -> Result<(FlowList, bool)> {
     let limit = usize::try_from(args.limit).unwrap_or(MAX_LIST).min(MAX_LIST - 1);
     let parent = args.parent.as_deref().map(|text| find::flow(reader, text)).transpose()?;
     let filter = FlowFilter {
         states: args.state.iter().map(|word| word.kind()).collect(),
-        name: args.flow.clone(),
+        name: args.flow.as_ref().map(|name| name.0.clone()),
         since: args.since,
         until: args.until,
         labels: args.label.clone(),
@@ -66,21 +80,21 @@ fn flows(args: &ListArgs, reader: &Reader) -> Result<(Vec<FlowRecord>, bool)> {
     let mut ask = limit + 1;
     loop {
         let filter = FlowFilter { limit: ask, ..filter.clone() };
-        found = reader.flows(&filter).map_err(|error| store_error(&error))?;
-        let all = found.len() < ask;
-        found.retain(wanted);
+        found = reader.list_flows(&filter).map_err(|error| store_error(&error))?;
+        let all = found.flows.len() + found.damaged.len() < ask;
+        found.flows.retain(wanted);
         // Many sub-flows may stand between the flow runs that are asked for.
-        if all || found.len() > limit || ask >= MAX_LIST {
+        if all || found.flows.len() > limit || ask >= MAX_LIST {
             break;
         }
         ask = (ask * 8).min(MAX_LIST);
     }
-    let more = found.len() > limit;
-    found.truncate(limit);
+    let more = found.flows.len() > limit;
+    found.flows.truncate(limit);
     Ok((found, more))
 }
 
-fn table(rows: &[(FlowRecord, Vec<StageSummary>)]) -> Vec<String> {
+fn table(rows: &[(FlowRecord, Vec<StageSummary>)], ids: &ShortIds) -> Vec<String> {
     let now = moment::now();
     let dim = console::Style::new().dim();
     let mut table = Table::right_aligned([3, 4]);
@@ -102,7 +116,7 @@ fn table(rows: &[(FlowRecord, Vec<StageSummary>)]) -> Vec<String> {
             bad => console::Style::new().red().apply_to(thousands(bad)).to_string(),
         };
         let cells = [
-            short_id(flow.run),
+            ids.show(flow.run),
             escape::line(&flow.name).into_owned(),
             state_cell(&flow.state),
             runs,
