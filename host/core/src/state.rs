@@ -92,6 +92,13 @@ impl State {
         Self::plain(StateType::Pending, "Pending", at)
     }
 
+    /// Waits for a slot, for this reason.
+    #[must_use]
+    pub fn pending_for(at: Timestamp, why: impl Into<Arc<str>>) -> Self {
+        let message = Some(why.into());
+        Self { message, ..Self::pending(at) }
+    }
+
     /// Runs.
     #[must_use]
     pub const fn running(at: Timestamp) -> Self {

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use sandmill_core::future::Promise;
 use sandmill_core::units::format_duration;
 use sandmill_core::{
-    Attempt, AttemptEnd, Call, CallOptions, CancelToken, EventKind, Invoker, MAX_RETRIES, Report,
-    Timestamp,
+    Attempt, AttemptEnd, Call, CallOptions, CancelToken, EventKind, Events, Invoker, MAX_RETRIES,
+    Report, Timestamp,
 };
-use sandmill_wire::{End, EndKind, Outcome};
+use sandmill_wire::{End, EndKind, Outcome, RunId};
 
 /// A run that an executor has accepted, with what is to be known for its next attempt.
 pub(crate) struct Job {
@@ -44,6 +44,26 @@ impl Job {
     /// When the run may be tried, where that is not yet.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.due.filter(|due| *due > Instant::now())
+    }
+
+    /// The run.
+    pub(crate) fn id(&self) -> RunId {
+        self.promise.run()
+    }
+
+    /// What to call, as the next attempt is to be made.
+    pub(crate) const fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// Where the events of the run go.
+    pub(crate) fn events(&self) -> &Events {
+        self.promise.events()
+    }
+
+    /// Says why the run waits, where it does: for a host, say.
+    pub(crate) fn wait_for(&self, reason: Arc<str>) {
+        self.promise.wait_for(reason);
     }
 
     /// What tells the run to stop.
@@ -95,39 +115,67 @@ impl Job {
     }
 
     /// Makes attempts on this thread until the run has ended, or has to wait for the next one.
-    pub(crate) fn run(mut self, invoker: &dyn Invoker) -> Option<Delayed> {
+    pub(crate) fn run(self, invoker: &dyn Invoker) -> Option<Delayed> {
+        let mut next = self;
+        loop {
+            let job = match next.begin() {
+                Ok(job) => job,
+                Err(delayed) => return delayed.map(|delayed| *delayed),
+            };
+            if !job.start() {
+                return None;
+            }
+            let (report, tried) = job.attempt(invoker);
+            let Some(tried) = tried else {
+                job.promise.finish(report);
+                return None;
+            };
+            let delayed = job.conclude(report, tried, || invoker.max_memory())?;
+            if delayed.due > Instant::now() {
+                return Some(delayed);
+            }
+            next = delayed.job;
+        }
+    }
+
+    /// The run, where an attempt at it is to be made now. Else it has ended, or has to wait yet.
+    pub(crate) fn begin(self) -> Result<Self, Option<Box<Delayed>>> {
         if let Some(why) = &self.call.refusal {
             let end = End::new(EndKind::Refused, &**why);
             self.promise.finish(Report::unstarted(end));
-            return None;
+            return Err(None);
         }
         if let Some(due) = self.due() {
-            return Some(Delayed { job: self, due });
+            return Err(Some(Box::new(Delayed { job: self, due })));
         }
-        loop {
-            if self.is_late() && !self.token().is_cancelled() {
-                let words = self.late_words();
-                self.time_out(words);
-                return None;
+        if self.is_late() && !self.token().is_cancelled() {
+            let words = self.late_words();
+            self.time_out(words);
+            return Err(None);
+        }
+        Ok(self)
+    }
+
+    /// Says that an attempt starts; false when the run has ended already, or was to stop.
+    pub(crate) fn start(&self) -> bool {
+        self.promise.start()
+    }
+
+    /// Ends the run with this report of an attempt, or says when it is tried again.
+    pub(crate) fn conclude(
+        mut self,
+        report: Report,
+        tried: Tried,
+        max_memory: impl FnOnce() -> u64,
+    ) -> Option<Delayed> {
+        match self.retry(max_memory, report, tried) {
+            Ok(delay) => {
+                let due = Instant::now() + delay;
+                Some(Delayed { job: self, due })
             }
-            if !self.promise.start() {
-                return None;
-            }
-            let (report, tried) = self.attempt(invoker);
-            let Some(tried) = tried else {
+            Err(report) => {
                 self.promise.finish(report);
-                return None;
-            };
-            match self.retry(invoker, report, tried) {
-                Ok(delay) if delay.is_zero() => {}
-                Ok(delay) => {
-                    let due = Instant::now() + delay;
-                    return Some(Delayed { job: self, due });
-                }
-                Err(report) => {
-                    self.promise.finish(report);
-                    return None;
-                }
+                None
             }
         }
     }
@@ -154,7 +202,7 @@ impl Job {
     }
 
     /// The attempt under way, or the next one.
-    const fn number(&self) -> u32 {
+    pub(crate) const fn number(&self) -> u32 {
         self.call.attempts_made.saturating_add(1)
     }
 
@@ -167,7 +215,7 @@ impl Job {
     /// one, or the report with which the run ends.
     fn retry(
         &mut self,
-        invoker: &dyn Invoker,
+        max_memory: impl FnOnce() -> u64,
         report: Report,
         tried: Tried,
     ) -> Result<Duration, Report> {
@@ -186,7 +234,7 @@ impl Job {
             if self.promise.await_retry(message, || tried.end(number, &report, Some(delay))) {
                 self.call.attempts_made = number;
                 self.cause = Some(cause);
-                self.give_memory(invoker, report);
+                self.give_memory(max_memory, report);
                 return Ok(delay);
             }
         }
@@ -223,10 +271,10 @@ impl Job {
     }
 
     /// Gives the next attempt more memory, where the last one ran out of it.
-    fn give_memory(&mut self, invoker: &dyn Invoker, report: Report) {
+    fn give_memory(&mut self, max_memory: impl FnOnce() -> u64, report: Report) {
         let options = &self.call.options;
         let mut limits = options.retries.limits_after(&options.limits, &report.outcome);
-        limits.memory = limits.memory.min(invoker.max_memory());
+        limits.memory = limits.memory.min(max_memory());
         if limits.memory > options.limits.memory {
             self.call.options = Arc::new(CallOptions { limits, ..(**options).clone() });
             self.out_of_memory = Some(Box::new(report));
@@ -235,9 +283,9 @@ impl Job {
 }
 
 /// When an attempt was made.
-struct Tried {
-    started: Timestamp,
-    ended: Timestamp,
+pub(crate) struct Tried {
+    pub(crate) started: Timestamp,
+    pub(crate) ended: Timestamp,
 }
 
 impl Tried {

@@ -161,6 +161,13 @@ impl Promise {
         self.shared.start()
     }
 
+    /// Says for what the run waits: for a host that could take it, say. A run whose attempt was under
+    /// way and is to be made elsewhere, because its host was lost, waits again; that attempt does not
+    /// count. Told only when the reason changes.
+    pub fn wait_for(&self, reason: impl Into<Arc<str>>) {
+        self.shared.wait_for(reason.into());
+    }
+
     /// Says that the attempt under way has ended so, and that the run will be tried again; `cause`
     /// tells a person why, and when. The next attempt begins with [`Promise::start`]. False, and
     /// nobody is told, when the run was asked to stop meanwhile: then it is not tried again, and

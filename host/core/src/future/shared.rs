@@ -148,6 +148,22 @@ impl Shared {
         true
     }
 
+    /// Says why a run waits for its slot, and takes back that it was running. One that waits for its
+    /// next attempt says already why, and one that is to stop does not wait.
+    pub(super) fn wait_for(&self, reason: Arc<str>) {
+        let mut cell = self.cell.lock();
+        let was_running = cell.state.kind == StateType::Running;
+        let tells = cell.state.kind == StateType::Pending
+            && cell.state.message.as_deref() != Some(&*reason);
+        if was_running {
+            cell.attempts = cell.attempts.saturating_sub(1);
+        }
+        if was_running || tells {
+            let now = self.events.clock().now();
+            self.enter(&mut cell, State::pending_for(now, reason));
+        }
+    }
+
     /// Takes a running run to where it waits for its next attempt, after word of the one that
     /// ended. False, and nothing is told, when it must not come to that: it was asked to stop.
     pub(super) fn await_retry(&self, cause: Arc<str>, ended: impl FnOnce() -> AttemptEnd) -> bool {

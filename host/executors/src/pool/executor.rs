@@ -15,6 +15,7 @@ use sandmill_core::{
 use sandmill_wire::{End, EndKind};
 
 use super::config::{MAX_DELAYED, MAX_SLOTS, PoolConfig};
+use super::out::this_place;
 use super::queue::{Queue, Rejected};
 use super::{slots, timer};
 
@@ -157,7 +158,7 @@ impl Executor for PoolExecutor {
     fn abort(&self) {
         let Some(open) = self.stop() else { return };
         open.queue.cancel_all();
-        open.queue.wait_until_idle(slots::this_slot(&open.queue));
+        open.queue.wait_until_idle(this_place(&open.queue));
         self.closed(&open);
     }
 }

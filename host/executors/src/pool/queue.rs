@@ -1,7 +1,7 @@
 //! What waits for a slot: runs that are tried again, submitted calls, and maps whose calls are taken
 //! one by one. This is what the threads of a pool share; the runs themselves are in `waiting`.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -12,8 +12,9 @@ use sandmill_core::future::{MapFeed, Promise, Pull};
 use sandmill_core::{Call, CancelToken, Events};
 use smallvec::SmallVec;
 
+use super::out::{Place, Seat, Taken};
 use super::timer::{Alarm, Next};
-use super::waiting::Waiting;
+use super::waiting::{Queued, Waiting};
 use crate::attempt::{Delayed, Job};
 
 /// How long a slot sleeps when another is taking a call from a slow source, before it looks again.
@@ -27,31 +28,36 @@ const CLOSING: &str = "the pool is shutting down";
 
 /// The queue of one open pool. What is to be tried again goes before calls that were submitted,
 /// and these before the calls of maps; maps take turns.
-pub(super) struct Queue {
-    pub(super) events: Events,
+pub(crate) struct Queue {
+    pub(crate) events: Events,
     capacity: usize,
     slots: usize,
-    inner: Mutex<Inner>,
+    pub(super) inner: Mutex<Inner>,
     /// There is something to look at for a slot.
-    work: Condvar,
+    pub(super) work: Condvar,
     /// A run has ended.
-    ended: Condvar,
+    pub(super) ended: Condvar,
     /// There is something to look at for the timer.
     alarm: Arc<Alarm>,
     /// The alarm as a waker for cancel tokens.
     on_cancel: Waker,
 }
 
-struct Inner {
+pub(super) struct Inner {
     waiting: Waiting,
     feeds: VecDeque<Arc<MapFeed>>,
     /// Counts the changes that may let a slot find work in a feed that had none: a slot that
     /// looked in vain sleeps only if nothing changed since.
-    changes: u64,
-    stopping: bool,
+    pub(super) changes: u64,
+    pub(super) stopping: bool,
     /// What each slot runs. One more than there are slots: the last is the timer's, while it ends
     /// runs.
     running: Vec<Option<CancelToken>>,
+    /// What is made elsewhere than in slots, by number.
+    pub(super) out: BTreeMap<u64, CancelToken>,
+    pub(super) next_out: u64,
+    /// How many runs may be out.
+    pub(super) window: usize,
     room_wakers: Vec<Waker>,
     drain_wakers: Vec<Waker>,
     /// Until when the timer sleeps; none when for ever.
@@ -61,20 +67,34 @@ struct Inner {
 }
 
 impl Inner {
-    /// Whether nothing waits, and nothing runs but in this slot.
-    fn is_idle(&self, but: Option<usize>) -> bool {
+    /// Whether nothing waits, and nothing runs but in this place.
+    pub(super) fn is_idle(&self, but: Option<Place>) -> bool {
         let mut running = self.running.iter().enumerate();
-        self.waiting.is_empty() && running.all(|(slot, run)| run.is_none() || Some(slot) == but)
+        self.waiting.is_empty()
+            && running.all(|(slot, run)| run.is_none() || Some(Place::Slot(slot)) == but)
+            && self.out.keys().all(|number| Some(Place::Out(*number)) == but)
     }
 
-    /// Whether a slot has nothing to wait for any more.
-    fn is_over(&self) -> bool {
-        self.stopping && self.waiting.is_empty()
+    /// Whether whoever takes runs has nothing to wait for any more. What is out may come back, and
+    /// what is in a slot is that slot's to take again.
+    fn is_over_for(&self, seat: Seat) -> bool {
+        self.stopping && self.waiting.is_empty() && (seat != Seat::Out || self.out.is_empty())
+    }
+
+    /// Counts a run as under way; the number is only of use where it is out.
+    fn seat(&mut self, seat: Seat, token: &CancelToken) -> u64 {
+        match seat {
+            Seat::Slot(slot) => {
+                self.running[slot] = Some(token.clone());
+                0
+            }
+            Seat::Out => self.take_out(token),
+        }
     }
 }
 
 impl Queue {
-    pub(super) fn new(capacity: usize, slots: usize, max_delayed: usize, events: Events) -> Self {
+    pub(crate) fn new(capacity: usize, slots: usize, max_delayed: usize, events: Events) -> Self {
         let alarm = Arc::new(Alarm::default());
         Self {
             events,
@@ -86,6 +106,9 @@ impl Queue {
                 changes: 0,
                 stopping: false,
                 running: vec![None; slots + 1],
+                out: BTreeMap::new(),
+                next_out: 0,
+                window: 0,
                 room_wakers: Vec::new(),
                 drain_wakers: Vec::new(),
                 timer_wakes: None,
@@ -108,7 +131,7 @@ impl Queue {
     }
 
     /// Puts a call at the end; gives it back when there is no room or the pool is closing.
-    pub(super) fn push(&self, call: Call, promise: Promise) -> Result<(), Rejected> {
+    pub(crate) fn push(&self, call: Call, promise: Promise) -> Result<(), Rejected> {
         let mut inner = self.inner.lock();
         if inner.stopping {
             return Err(Rejected { promise, why: CLOSING.to_owned() });
@@ -136,7 +159,7 @@ impl Queue {
     }
 
     /// Has a run wait until it is tried again.
-    pub(super) fn delay(&self, delayed: Delayed) {
+    pub(crate) fn delay(&self, delayed: Delayed) {
         self.delay_in(self.inner.lock(), delayed);
     }
 
@@ -167,7 +190,7 @@ impl Queue {
     pub(super) fn tick(&self) -> Next {
         let mut inner = self.inner.lock();
         let timer = self.timer_slot();
-        if inner.stopping && inner.is_idle(Some(timer)) {
+        if inner.stopping && inner.is_idle(Some(Place::Slot(timer))) {
             // Slots that slept while the last run awaited its retry have nothing to wait for.
             self.changed(inner);
             return Next::End;
@@ -214,7 +237,7 @@ impl Queue {
     }
 
     /// Adds a map.
-    pub(super) fn push_feed(&self, feed: Arc<MapFeed>) {
+    pub(crate) fn push_feed(&self, feed: Arc<MapFeed>) {
         let mut inner = self.inner.lock();
         if inner.stopping {
             drop(inner);
@@ -226,11 +249,11 @@ impl Queue {
     }
 
     /// There may be room in a map that had none.
-    pub(super) fn nudge(&self) {
+    pub(crate) fn nudge(&self) {
         self.changed(self.inner.lock());
     }
 
-    fn changed(&self, mut inner: MutexGuard<'_, Inner>) {
+    pub(super) fn changed(&self, mut inner: MutexGuard<'_, Inner>) {
         inner.changes += 1;
         drop(inner);
         self.work.notify_all();
@@ -238,11 +261,22 @@ impl Queue {
 
     /// The next run for a slot; blocks until there is one. `None` when the pool closes.
     pub(super) fn take(&self, slot: usize) -> Option<Job> {
+        self.take_for(Seat::Slot(slot)).map(|taken| taken.job)
+    }
+
+    pub(super) fn take_for(&self, seat: Seat) -> Option<Taken> {
         let mut inner = self.inner.lock();
         loop {
+            if seat == Seat::Out && !inner.wants_more() {
+                if inner.is_over_for(seat) {
+                    return None;
+                }
+                self.work.wait(&mut inner);
+                continue;
+            }
             let held_back = inner.waiting.holds_back();
-            if let Some(job) = inner.waiting.next() {
-                inner.running[slot] = Some(job.token().clone());
+            if let Some(Queued { job, expires }) = inner.waiting.next_queued() {
+                let number = inner.seat(seat, job.token());
                 // All of them: whoever was woken may not want the room any more.
                 let wakers = std::mem::take(&mut inner.room_wakers);
                 if held_back && !inner.waiting.holds_back() {
@@ -251,9 +285,9 @@ impl Queue {
                     drop(inner);
                 }
                 wakers.into_iter().for_each(Waker::wake);
-                return Some(job);
+                return Some(Taken { number, job, expires });
             }
-            if inner.is_over() {
+            if inner.is_over_for(seat) {
                 return None;
             }
             let changes = inner.changes;
@@ -277,8 +311,11 @@ impl Queue {
                         inner = self.inner.lock();
                     }
                     Pull::Run(call, promise) => {
-                        inner.running[slot] = Some(promise.cancel_token().clone());
-                        return Some(Job::new(call, promise));
+                        let number = inner.seat(seat, promise.cancel_token());
+                        drop(inner);
+                        let job = Job::new(call, promise);
+                        let expires = job.expires(Instant::now);
+                        return Some(Taken { number, job, expires });
                     }
                     Pull::Finished => inner.feeds.retain(|other| !Arc::ptr_eq(other, &feed)),
                     Pull::Full => {}
@@ -288,7 +325,7 @@ impl Queue {
                     break;
                 }
             }
-            if inner.changes == changes && !inner.waiting.has_next() && !inner.is_over() {
+            if inner.changes == changes && !inner.waiting.has_next() && !inner.is_over_for(seat) {
                 if busy {
                     self.work.wait_for(&mut inner, BUSY_SLEEP);
                 } else {
@@ -302,6 +339,11 @@ impl Queue {
     pub(super) fn ended(&self, slot: usize) {
         let mut inner = self.inner.lock();
         inner.running[slot] = None;
+        self.closing_in(inner);
+    }
+
+    /// Tells those who wait for the end of all runs, where somebody does, that one has ended.
+    pub(super) fn closing_in(&self, mut inner: MutexGuard<'_, Inner>) {
         if inner.stopping {
             let wakers = std::mem::take(&mut inner.drain_wakers);
             drop(inner);
@@ -312,7 +354,7 @@ impl Queue {
     }
 
     /// Takes no more calls, and none of the maps. What was accepted goes on.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let mut inner = self.inner.lock();
         inner.stopping = true;
         let feeds = std::mem::take(&mut inner.feeds);
@@ -324,10 +366,11 @@ impl Queue {
     }
 
     /// Cancels what waits and what runs.
-    pub(super) fn cancel_all(&self) {
+    pub(crate) fn cancel_all(&self) {
         let mut inner = self.inner.lock();
         let waiting = inner.waiting.take_all();
-        let running: Vec<CancelToken> = inner.running.iter().flatten().cloned().collect();
+        let slots = inner.running.iter().flatten();
+        let running: Vec<CancelToken> = slots.chain(inner.out.values()).cloned().collect();
         self.changed(inner);
         // Without the lock: a cancel wakes whoever waits for it, and they may come here.
         for token in running {
@@ -337,8 +380,8 @@ impl Queue {
         self.alarm.ring();
     }
 
-    /// Blocks until nothing waits and nothing runs, but in the slot `but`, which asks.
-    pub(super) fn wait_until_idle(&self, but: Option<usize>) {
+    /// Blocks until nothing waits and nothing runs, but in the place `but`, which asks.
+    pub(crate) fn wait_until_idle(&self, but: Option<Place>) {
         let mut inner = self.inner.lock();
         while !inner.is_idle(but) {
             self.ended.wait(&mut inner);
@@ -346,7 +389,7 @@ impl Queue {
     }
 
     /// Ready when nothing waits and nothing runs. Only of use once the queue was stopped.
-    pub(super) fn poll_idle(&self, context: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_idle(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.inner.lock();
         if inner.is_idle(None) {
             return Poll::Ready(());
@@ -356,7 +399,7 @@ impl Queue {
     }
 
     /// Ready when a call that is pushed now finds room, or would be turned away for good.
-    pub(super) fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.inner.lock();
         if inner.stopping || inner.waiting.calls() < self.capacity {
             return Poll::Ready(());
@@ -373,7 +416,7 @@ fn push_once(wakers: &mut Vec<Waker>, waker: &Waker) {
 }
 
 /// A call that the queue did not take.
-pub(super) struct Rejected {
-    pub(super) promise: Promise,
-    pub(super) why: String,
+pub(crate) struct Rejected {
+    pub(crate) promise: Promise,
+    pub(crate) why: String,
 }

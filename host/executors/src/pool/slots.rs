@@ -1,12 +1,12 @@
 //! The threads of a pool.
 
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use sandmill_core::Invoker;
 
+use super::out::{Place, become_place};
 use super::queue::Queue;
 
 /// Starts one thread a slot; when one cannot be had, those that were are stopped again.
@@ -32,23 +32,8 @@ pub(super) fn spawn(
     Ok(threads)
 }
 
-thread_local! {
-    /// Which slot of which queue this thread is.
-    static SELF: Cell<Option<(*const Queue, usize)>> = const { Cell::new(None) };
-}
-
-/// The slot of `queue` that this thread is, if it is one.
-pub(super) fn this_slot(queue: &Queue) -> Option<usize> {
-    SELF.get().and_then(|(of, slot)| std::ptr::eq(of, queue).then_some(slot))
-}
-
-/// Has this thread known as that slot of that queue.
-pub(super) fn become_slot(queue: &Queue, slot: usize) {
-    SELF.set(Some((std::ptr::from_ref(queue), slot)));
-}
-
 fn serve(slot: usize, queue: &Queue, invoker: &dyn Invoker) {
-    become_slot(queue, slot);
+    become_place(queue, Some(Place::Slot(slot)));
     loop {
         // What users bring along runs here too (the drop of an iterator, say): one that panics
         // must not cost the pool a slot.

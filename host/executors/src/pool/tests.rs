@@ -40,8 +40,8 @@ fn job(name: &str, queue_timeout: Option<Duration>) -> (Job, TaskFuture) {
 /// The names of the runs in the order in which slots would get them.
 fn order(waiting: &mut Waiting, futures: &[TaskFuture]) -> Vec<String> {
     let mut order = Vec::new();
-    while let Some(job) = waiting.next() {
-        job.cancel();
+    while let Some(queued) = waiting.next_queued() {
+        queued.job.cancel();
         let taken = futures.iter().filter(|future| future.is_done());
         let new = taken.map(|future| future.name().to_owned()).find(|name| !order.contains(name));
         order.extend(new);
@@ -100,7 +100,8 @@ fn waits_for_a_slot_end_in_their_time_counted_from_when_the_run_was_due() {
     // What a slot has taken does not run out of patience any more.
     let (taken, _taken_future) = job("taken", Some(LONG));
     waiting.submit(taken);
-    assert!(waiting.next().is_some() && waiting.next().is_some() && waiting.next().is_none());
+    assert!(waiting.next_queued().is_some() && waiting.next_queued().is_some());
+    assert!(waiting.next_queued().is_none());
     assert!(waiting.next_moment().is_none());
 }
 

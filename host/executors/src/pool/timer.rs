@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::out::{Place, become_place};
 use super::queue::Queue;
-use super::slots;
 
 /// Wakes the timer before its time. As a waker it says that a run which awaits its retry was
 /// cancelled: it may be called under the lock of that run, so it takes none of the queue's.
@@ -72,10 +72,10 @@ pub(super) enum Next {
 }
 
 /// Starts the timer of a queue.
-pub(super) fn spawn(queue: &Arc<Queue>) -> std::io::Result<JoinHandle<()>> {
+pub(crate) fn spawn(queue: &Arc<Queue>) -> std::io::Result<JoinHandle<()>> {
     let queue = Arc::clone(queue);
     std::thread::Builder::new().name("sandmill-timer".to_owned()).spawn(move || {
-        slots::become_slot(&queue, queue.timer_slot());
+        become_place(&queue, Some(Place::Slot(queue.timer_slot())));
         loop {
             // The end of a run may run what users bring along (a waker, the drop of an iterator):
             // one that panics must not cost the pool its timer.

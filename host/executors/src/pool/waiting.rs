@@ -21,9 +21,9 @@ pub(super) struct Waiting {
     max_delayed: usize,
 }
 
-struct Queued {
-    job: Job,
-    expires: Option<Instant>,
+pub(super) struct Queued {
+    pub(super) job: Job,
+    pub(super) expires: Option<Instant>,
 }
 
 /// What the time brought.
@@ -86,8 +86,8 @@ impl Waiting {
         number
     }
 
-    /// The run that a slot should take next.
-    pub(super) fn next(&mut self) -> Option<Job> {
+    /// The run that should be taken next, and until when it may wait to be started.
+    pub(super) fn next_queued(&mut self) -> Option<Queued> {
         let (number, queued) = match self.due.pop_first() {
             Some(due) => due,
             None if self.holds_back() => return None,
@@ -96,7 +96,7 @@ impl Waiting {
         if let Some(expires) = queued.expires {
             self.expiries.remove(&(expires, number));
         }
-        Some(queued.job)
+        Some(queued)
     }
 
     /// When something happens next by itself.

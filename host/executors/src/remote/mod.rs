@@ -1,0 +1,16 @@
+//! The executor that runs calls on other hosts, and what carries them there.
+
+mod desk;
+mod ends;
+mod executor;
+mod fleet;
+mod front;
+mod lane;
+mod park;
+mod ticket;
+
+pub use desk::Desk;
+pub use executor::{RemoteConfig, RemoteExecutor};
+pub use fleet::{Fleet, HostState, HostStatus};
+pub use lane::MAX_LANES;
+pub use ticket::Ticket;
