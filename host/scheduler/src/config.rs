@@ -1,0 +1,60 @@
+//! How the scheduler is set up, and the bounds of what it keeps.
+
+use std::time::Duration;
+
+/// Runs that a host is given beyond its slots, for each slot, so that it has the next one at hand
+/// when a run ends.
+pub const DEFAULT_PREFETCH_PER_SLOT: u32 = 1;
+/// Runs that may wait for a host at a time.
+pub const MAX_WAITING: usize = 100_000;
+/// Hosts that may be lost under one run before it is given up: a task that kills its hosts must
+/// not cost the whole fleet.
+pub const MAX_HOSTS_LOST: u32 = 3;
+/// How long runs of one kind wait for busy hosts, without any of them being placed, before that is
+/// said.
+pub const DEFAULT_PENDING_NOTICE_AFTER: Duration = Duration::from_secs(10);
+/// Hosts at a time.
+pub const MAX_HOSTS: usize = 10_000;
+/// Kinds of runs that are remembered while none of them is there, so that what was found out about
+/// them (which hosts allow it) need not be found out again.
+pub const MAX_IDLE_CLASSES: usize = 256;
+/// Digests that are remembered of one host. What is beyond is not known to be there, and costs a
+/// worse choice of host, no more.
+pub const MAX_HELD_KNOWN: usize = 100_000;
+/// How long a host that refused a run is given nothing; twice as long for each further one in a
+/// row.
+pub const HAND_BACK_PAUSE: Duration = Duration::from_secs(1);
+/// The longest such pause.
+pub const HAND_BACK_PAUSE_MOST: Duration = Duration::from_secs(60);
+
+/// How the scheduler is set up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchedulerConfig {
+    /// Runs that a host is given beyond its slots, for each slot.
+    pub prefetch_per_slot: u32,
+    /// Runs that may wait at a time; more are refused. Runs of lost hosts come back to wait even
+    /// so.
+    pub max_waiting: usize,
+    /// Hosts that may be lost under one run before it is given up; at least 1.
+    pub max_hosts_lost: u32,
+    /// How long runs of one kind wait for busy hosts before that is said.
+    pub pending_notice_after: Duration,
+    /// Hosts at a time; more are refused.
+    pub max_hosts: usize,
+    /// The first lease. A process that takes over from another begins above what that one gave
+    /// out; microseconds since 1970 do.
+    pub first_lease: u64,
+}
+
+impl Default for SchedulerConfig {
+    fn default() -> Self {
+        Self {
+            prefetch_per_slot: DEFAULT_PREFETCH_PER_SLOT,
+            max_waiting: MAX_WAITING,
+            max_hosts_lost: MAX_HOSTS_LOST,
+            pending_notice_after: DEFAULT_PENDING_NOTICE_AFTER,
+            max_hosts: MAX_HOSTS,
+            first_lease: 1,
+        }
+    }
+}
