@@ -11,6 +11,7 @@ use sandmill_core::{CancelToken, Clock, Past, State, Timestamp};
 use sandmill_wire::{Outcome, RunId};
 
 use crate::StoreError;
+use crate::ahead::Ahead;
 use crate::intact;
 use crate::ops::{Change, Record};
 use crate::queue::{Health, Op};
@@ -44,6 +45,7 @@ struct Inner {
     shared: Arc<Shared>,
     taken_up: bool,
     reader: Arc<Mutex<Reading>>,
+    ahead: Mutex<Ahead>,
 }
 
 /// For reading what was recorded before.
@@ -79,10 +81,21 @@ impl Journal {
         let taken_up = !slot.fresh;
         let reader: Arc<Mutex<Reading>> = Arc::default();
         shared.readers.lock().insert(slot.run, Arc::downgrade(&reader));
-        Self(Arc::new(Inner { slot: Arc::new(slot), shared, taken_up, reader }))
+        Self(Arc::new(Inner {
+            slot: Arc::new(slot),
+            shared,
+            taken_up,
+            reader,
+            ahead: Mutex::default(),
+        }))
     }
 
     fn push(&self, record: Record) {
+        if let Record::Run { key, .. } = &record
+            && self.0.taken_up
+        {
+            self.0.ahead.lock().touch(*key);
+        }
         self.0.shared.queue.push(Op::Record(Arc::clone(&self.0.slot), record));
     }
 
@@ -162,7 +175,14 @@ impl Journal {
     /// # Errors
     /// The store cannot be read. A record that is damaged is no error but [`Recorded::Corrupt`].
     pub fn recorded(&self, key: RunKey) -> Result<Option<Recorded>, StoreError> {
-        self.read(|reader| recorded::run(reader, &self.0.shared.blobs, self.0.slot.rowid, key))
+        let (blobs, flow) = (&self.0.shared.blobs, self.0.slot.rowid);
+        if !self.0.taken_up {
+            return self.read(|reader| recorded::run(reader, blobs, flow, key));
+        }
+        self.read(|reader| {
+            // What is said of a run meanwhile comes before what is read ahead, or after it.
+            recorded::run_in_order(reader, blobs, flow, key, &mut self.0.ahead.lock())
+        })
     }
 
     /// What one of the flow's runs has behind it that is [`Recorded::Unfinished`]: how many of its

@@ -1,6 +1,7 @@
 //! What outlives a process: run history, journals, results and the cache of results.
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod ask;
 mod blobs;
 mod cache;

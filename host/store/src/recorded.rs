@@ -6,6 +6,7 @@ use sandmill_core::{AttemptEnd, Past, StateType};
 use sandmill_wire::{EndKind, RunId};
 
 use crate::StoreError;
+use crate::ahead::{Ahead, Found};
 use crate::blobs::Blobs;
 use crate::record::{Earlier, Recorded, RunKey};
 use crate::rows::{
@@ -22,6 +23,30 @@ pub(crate) fn run(
     flow: i64,
     key: RunKey,
 ) -> Result<Option<Recorded>, StoreError> {
+    let found = RunRow::find(reader, flow, key).map_err(|error| fault(reader, error))?;
+    of_row(blobs, key, found)
+}
+
+/// What is recorded of a run, where others of its stage may have been read ahead.
+pub(crate) fn run_in_order(
+    reader: &Connection,
+    blobs: &Blobs,
+    flow: i64,
+    key: RunKey,
+    ahead: &mut Ahead,
+) -> Result<Option<Recorded>, StoreError> {
+    match ahead.find(reader, flow, key).map_err(|error| fault(reader, error))? {
+        Found::Known(row) => of_row(blobs, key, row.map(Some)),
+        Found::Unknown => run(reader, blobs, flow, key),
+    }
+}
+
+/// What the row of a run says of it. The inner none: it is damaged.
+fn of_row(
+    blobs: &Blobs,
+    key: RunKey,
+    found: Option<Option<RunRow>>,
+) -> Result<Option<Recorded>, StoreError> {
     let what = |run: Option<RunId>| {
         let place = match key.index {
             Some(index) => format!("stage {}, index {index}", key.stage),
@@ -32,7 +57,7 @@ pub(crate) fn run(
             None => format!("the record of the run of {place}"),
         }
     };
-    let row = match RunRow::find(reader, flow, key).map_err(|error| fault(reader, error))? {
+    let row = match found {
         None => return Ok(None),
         Some(None) => return Ok(Some(Recorded::Corrupt { run: None, what: what(None) })),
         Some(Some(row)) => row,

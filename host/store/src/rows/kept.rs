@@ -50,6 +50,14 @@ impl Kept {
         })
     }
 
+    /// Bytes that it has in the row.
+    pub(crate) fn bytes_in_row(&self) -> usize {
+        match self {
+            Self::Other(bytes) | Self::Value(bytes) => bytes.len(),
+            Self::Blob(_) => 0,
+        }
+    }
+
     /// The three columns.
     pub(super) fn columns(kept: Option<&Self>) -> [Option<&[u8]>; 3] {
         match kept {

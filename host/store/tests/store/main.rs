@@ -1,5 +1,6 @@
 //! The store as those see it who write to it: journals, recovery, locks, faults, damage, deletion.
 
+mod ahead;
 mod common;
 mod damage;
 mod deletion;
