@@ -1,0 +1,35 @@
+//! What a worker serves to coordinators, over any link: slots for any invoker.
+
+mod attending;
+mod components;
+mod config;
+mod drain;
+mod ending;
+mod intake;
+mod link;
+mod outbox;
+mod process;
+mod receiving;
+mod session;
+mod sessions;
+mod slots;
+mod spec;
+mod state;
+mod status;
+mod timer;
+mod values;
+#[expect(clippy::module_inception, reason = "the module is named for the noun in it")]
+mod worker;
+
+pub use config::{
+    CANCEL_PATIENCE, DEFAULT_COMPONENT_BYTES, DEFAULT_COMPONENTS_BYTES, DEFAULT_KEPT,
+    DEFAULT_KEPT_BYTES, DEFAULT_MAX_GRACE, DEFAULT_NEED_PATIENCE, DEFAULT_SESSIONS,
+    DEFAULT_VALUES_BYTES, DEFAULT_WAITING_A_SLOT, DEFAULT_WAITING_BASE, DEFAULT_WAITING_BYTES,
+    HEARTBEAT_BOUNDS, HEARTBEATS_MISSED, LAST_WORDS, LOG_PATIENCE, MAX_COMPONENTS, MAX_LINE_BYTES,
+    MAX_NOTE_BYTES, MAX_SPECS, MAX_VALUES, MAX_WORKER_SLOTS, ROOM_PATIENCE, STARTED_AFTER,
+    WorkerConfig,
+};
+pub use link::WorkerSession;
+pub use receiving::Receiving;
+pub use status::{SessionStatus, WorkerStatus};
+pub use worker::Worker;

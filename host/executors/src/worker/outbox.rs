@@ -1,0 +1,242 @@
+//! What waits to be said to one coordinator, over its link and while it has none. Bounded: notes by
+//! their bytes, the rest by the reports that are kept and by what the link reads before it stops.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use sandmill_transport::message::{
+    Ending, FromWorker, Goodbye, HandBack, Note, Noted, Payload, RunReport,
+};
+use sandmill_wire::{Digest, End};
+use tokio::sync::Notify;
+
+use super::config::MAX_NOTE_BYTES;
+
+/// Words that wait, beside notes, at which no more is read from the link.
+const MAX_WORDS: usize = 8_192;
+/// Bytes of one message, roughly: one large item may make it larger by half.
+const MESSAGE_BYTES: usize = 384 << 10;
+/// Items of one message.
+const MESSAGE_ITEMS: usize = 2_048;
+/// What an item costs beside its payload: ids, names of fields, usage.
+const ITEM_BYTES: usize = 160;
+
+/// What waits to be said.
+#[derive(Default)]
+pub(super) struct Outbox {
+    pending: Mutex<Pending>,
+    /// Rung when notes were taken: slots wait for it.
+    room: Condvar,
+    /// Rung when there is something to say.
+    pub(super) wake: Notify,
+    /// Rung when something was taken: the link's reader waits for it.
+    taken: Notify,
+}
+
+#[derive(Default)]
+struct Pending {
+    notes: VecDeque<Noted>,
+    note_bytes: usize,
+    ended: VecDeque<RunReport>,
+    back: VecDeque<HandBack>,
+    news: VecDeque<FromWorker>,
+    /// The link that takes what waits.
+    link: u64,
+    /// The last word, and when it was given.
+    goodbye: Option<(Goodbye, Instant)>,
+}
+
+impl Pending {
+    fn words(&self) -> usize {
+        self.ended.len() + self.back.len() + self.news.len()
+    }
+}
+
+impl Outbox {
+    /// Has something said that a run said. Where there is no room for it, waits for so long at most;
+    /// whether it will be said.
+    pub(super) fn note(&self, noted: Noted, patience: Duration) -> bool {
+        let bytes = note_bytes(&noted);
+        let mut pending = self.pending.lock();
+        if pending.note_bytes + bytes > MAX_NOTE_BYTES && !patience.is_zero() {
+            let until = Instant::now() + patience;
+            while pending.note_bytes + bytes > MAX_NOTE_BYTES && pending.goodbye.is_none() {
+                if self.room.wait_until(&mut pending, until).timed_out() {
+                    break;
+                }
+            }
+        }
+        if pending.note_bytes + bytes > MAX_NOTE_BYTES || pending.goodbye.is_some() {
+            return false;
+        }
+        pending.push_note(noted, bytes);
+        drop(pending);
+        self.wake.notify_one();
+        true
+    }
+
+    /// Has something short said whatever else waits: at most twice an attempt.
+    pub(super) fn note_surely(&self, noted: Noted) {
+        let bytes = note_bytes(&noted);
+        self.pending.lock().push_note(noted, bytes);
+        self.wake.notify_one();
+    }
+
+    pub(super) fn ended(&self, report: RunReport) {
+        self.pending.lock().ended.push_back(report);
+        self.wake.notify_one();
+    }
+
+    pub(super) fn hand_back(&self, back: HandBack) {
+        self.pending.lock().back.push_back(back);
+        self.wake.notify_one();
+    }
+
+    pub(super) fn need(&self, digest: Digest) {
+        self.news(FromWorker::Need(digest));
+    }
+
+    pub(super) fn holds(&self, digest: Digest, refused: Option<End>) {
+        self.news(FromWorker::Holds { digest, refused });
+    }
+
+    pub(super) fn draining(&self) {
+        self.news(FromWorker::Draining);
+    }
+
+    fn news(&self, news: FromWorker) {
+        self.pending.lock().news.push_back(news);
+        self.wake.notify_one();
+    }
+
+    /// Has this said as the last word; the first one stands.
+    pub(super) fn goodbye(&self, goodbye: Goodbye) {
+        self.pending.lock().goodbye.get_or_insert_with(|| (goodbye, Instant::now()));
+        self.room.notify_all();
+        self.wake.notify_one();
+        self.taken.notify_one();
+    }
+
+    /// How long ago the last word was given.
+    pub(super) fn closed_for(&self) -> Option<Duration> {
+        self.pending.lock().goodbye.as_ref().map(|(_, at)| at.elapsed())
+    }
+
+    /// From now on this link takes what waits. Forgets what a new link is told anew, and has these
+    /// reports said again.
+    pub(super) fn start_over(&self, link: u64, reports: impl Iterator<Item = RunReport>) {
+        let mut pending = self.pending.lock();
+        pending.link = link;
+        pending.ended = reports.collect();
+        pending.news.clear();
+        drop(pending);
+        self.wake.notify_one();
+    }
+
+    /// Ready when more may be read from the link.
+    pub(super) async fn room(&self) {
+        loop {
+            let taken = self.taken.notified();
+            {
+                let pending = self.pending.lock();
+                if pending.words() < MAX_WORDS || pending.goodbye.is_some() {
+                    return;
+                }
+            }
+            taken.await;
+        }
+    }
+
+    /// Everything there is to say, what runs said before their ends, the goodbye last. None where
+    /// another link has come.
+    pub(super) fn take(&self, link: u64) -> Option<Vec<FromWorker>> {
+        let mut pending = self.pending.lock();
+        if pending.link != link {
+            drop(pending);
+            // The wake was meant for the other.
+            self.wake.notify_one();
+            return None;
+        }
+        let notes = std::mem::take(&mut pending.notes);
+        pending.note_bytes = 0;
+        let ended = std::mem::take(&mut pending.ended);
+        let back = std::mem::take(&mut pending.back);
+        let news = std::mem::take(&mut pending.news);
+        let goodbye = pending.goodbye.as_ref().map(|(goodbye, _)| goodbye.clone());
+        drop(pending);
+        self.room.notify_all();
+        self.taken.notify_one();
+        let mut messages = Vec::new();
+        in_messages(notes, note_bytes, |notes| messages.push(FromWorker::Notes(notes)));
+        in_messages(ended, report_bytes, |ended| messages.push(FromWorker::Ended(ended)));
+        in_messages(back, back_bytes, |back| messages.push(FromWorker::HandBack(back)));
+        messages.extend(news);
+        messages.extend(goodbye.map(FromWorker::Goodbye));
+        Some(messages)
+    }
+
+    /// How many notes and other words wait.
+    pub(super) fn lengths(&self) -> (usize, usize) {
+        let pending = self.pending.lock();
+        (pending.notes.len(), pending.words())
+    }
+}
+
+impl Pending {
+    fn push_note(&mut self, noted: Noted, bytes: usize) {
+        // Nobody takes what comes after the last word.
+        if self.goodbye.is_none() {
+            self.note_bytes += bytes;
+            self.notes.push_back(noted);
+        }
+    }
+}
+
+/// Cuts items into messages that are neither long nor large.
+fn in_messages<T>(items: VecDeque<T>, size: impl Fn(&T) -> usize, mut send: impl FnMut(Vec<T>)) {
+    let (mut message, mut bytes) = (Vec::new(), 0);
+    for item in items {
+        let more = size(&item);
+        if !message.is_empty() && (bytes + more > MESSAGE_BYTES || message.len() >= MESSAGE_ITEMS) {
+            send(std::mem::take(&mut message));
+            bytes = 0;
+        }
+        bytes += more;
+        message.push(item);
+    }
+    if !message.is_empty() {
+        send(message);
+    }
+}
+
+fn note_bytes(noted: &Noted) -> usize {
+    ITEM_BYTES
+        + match &noted.note {
+            Note::Started => 0,
+            Note::Log(line) => line.message.len(),
+            Note::Progress(progress) => progress.message.len(),
+        }
+}
+
+fn report_bytes(report: &RunReport) -> usize {
+    ITEM_BYTES
+        + match &report.ending {
+            Ending::Value(payload) | Ending::LargeFailure(payload) => match payload {
+                Payload::Inline(bytes) => bytes.len(),
+                Payload::Blob { .. } => ITEM_BYTES,
+            },
+            Ending::Failure(failure) => {
+                let details = failure.details.as_ref().map_or(0, |details| details.len_bytes());
+                failure.kind.len() + failure.message.len() + details
+            }
+            Ending::Ended(end) => {
+                let frames: usize = end.backtrace.iter().map(|frame| frame.len() + 5).sum();
+                end.message.len() + frames
+            }
+        }
+}
+
+fn back_bytes(back: &HandBack) -> usize {
+    ITEM_BYTES + back.why.as_ref().map_or(0, String::len)
+}
