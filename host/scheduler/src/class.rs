@@ -86,20 +86,37 @@ impl Class {
         &mut self.cells[index]
     }
 
-    /// Whether the host is one for these runs, leaving aside what it has to do: it carries the
-    /// labels, has the resources at all, and allows what they reach and use.
+    /// Whether the host is one for these runs, leaving aside what it has to do. Found out once.
     pub(crate) fn fits(&mut self, index: u32, host: &Host) -> bool {
         let fit = self.cell(index).fit;
         if fit != Fit::Unknown {
             return fit == Fit::Yes;
         }
-        let need = &self.need;
-        let yes = host.slots > 0
-            && need.labels.is_subset(&host.labels)
-            && host.total.cover(&need.resources)
-            && host.ceiling.refuses(&need.grants, &need.limits).is_empty();
+        let yes = self.suits(host);
         self.cell(index).fit = if yes { Fit::Yes } else { Fit::No };
         yes
+    }
+
+    /// Whether the host carries the labels, has the resources at all, and allows what these runs
+    /// reach and use.
+    fn suits(&self, host: &Host) -> bool {
+        let need = &self.need;
+        host.slots > 0
+            && need.labels.is_subset(&host.labels)
+            && host.total.cover(&need.resources)
+            && host.ceiling.refuses(&need.grants, &need.limits).is_empty()
+    }
+
+    /// Whether one of these runs waits for a slot of the host, and for nothing else there.
+    pub(crate) fn waits_for_slot(&self, index: u32, host: &Host) -> bool {
+        self.exclusive
+            && self.waiting > 0
+            && host.used.leave_for(&host.total, &self.need.resources)
+            && match self.cells.get(index as usize).map(|cell| cell.fit) {
+                Some(Fit::Yes) => true,
+                Some(Fit::No) => false,
+                Some(Fit::Unknown) | None => self.suits(host),
+            }
     }
 
     /// Whether the host, which takes runs, takes one of these now.
@@ -140,6 +157,10 @@ pub(crate) struct Classes {
     by_need: HashMap<Arc<Need>, u32>,
     /// Those that wait, by the stamps of their first runs.
     order: BTreeSet<(u64, u32)>,
+    /// Those of them whose runs hold resources.
+    exclusive: BTreeSet<(u64, u32)>,
+    /// Whether any of these has waited since that was last asked.
+    exclusive_waited: bool,
     /// Those without runs, the longest first, with some that have runs again.
     idle: VecDeque<u32>,
 }
@@ -286,12 +307,50 @@ impl Classes {
         if class.key == key {
             return;
         }
+        let exclusive = class.exclusive;
         if let Some(old) = std::mem::replace(&mut class.key, key) {
             self.order.remove(&(old, index));
+            self.exclusive.remove(&(old, index));
         }
         if let Some(new) = key {
             self.order.insert((new, index));
+            if exclusive {
+                self.exclusive.insert((new, index));
+                self.exclusive_waited = true;
+            }
         }
+    }
+
+    /// Whether runs wait that hold resources.
+    pub(crate) fn exclusive_wait(&self) -> bool {
+        !self.exclusive.is_empty()
+    }
+
+    /// Whether any have since this was last asked.
+    pub(crate) fn take_exclusive_waited(&mut self) -> bool {
+        let waits = self.exclusive_wait();
+        std::mem::replace(&mut self.exclusive_waited, waits)
+    }
+
+    /// Whether the host is kept from getting more than its slots hold: a run that holds resources
+    /// waits for one of them, and would wait for ever behind runs that are always there already.
+    pub(crate) fn keep_slot(&self, index: u32, host: &Host) -> bool {
+        host.assigned() >= host.slots
+            && self.exclusive.iter().any(|(_, class)| {
+                self.get(*class).is_some_and(|class| class.waits_for_slot(index, host))
+            })
+    }
+
+    /// Whether the host, which takes runs, takes one of the class now.
+    pub(crate) fn accepted(
+        &mut self,
+        class: u32,
+        index: u32,
+        host: &Host,
+        prefetch_per_slot: u32,
+    ) -> bool {
+        self.get_mut(class).is_some_and(|class| class.accepted(index, host, prefetch_per_slot))
+            && !self.keep_slot(index, host)
     }
 
     /// The first class at or after this place in the order of those that wait.

@@ -89,6 +89,9 @@ pub enum Reason {
         /// Its slots.
         slots: u32,
     },
+    /// The host keeps its next slot for a run that holds resources, and gets nothing beyond its
+    /// slots until then.
+    KeepsSlot,
     /// The component is on its way to the host. That keeps no run from it.
     GettingComponent,
     /// The host has the run.
@@ -111,7 +114,7 @@ impl Reason {
             | Self::NoSlots
             | Self::Lost { .. } => Standing::Never,
             Self::Draining | Self::Silent(_) | Self::Paused(_) => Standing::NotNow,
-            Self::ResourceBusy { .. } | Self::Busy { .. } => Standing::Busy,
+            Self::ResourceBusy { .. } | Self::Busy { .. } | Self::KeepsSlot => Standing::Busy,
             Self::GettingComponent | Self::HasIt { .. } => Standing::Free,
         }
     }
@@ -142,6 +145,7 @@ impl fmt::Display for Reason {
                 let (s, t) = (plural(*runs), plural(*slots));
                 write!(f, "is busy with {runs} run{s} in {slots} slot{t}")
             }
+            Self::KeepsSlot => f.write_str("keeps its next slot for a run that holds resources"),
             Self::GettingComponent => f.write_str("is getting the component"),
             Self::HasIt { started: true, .. } => f.write_str("has it, and it has started"),
             Self::HasIt { recalled: true, .. } => {

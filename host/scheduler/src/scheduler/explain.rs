@@ -26,7 +26,7 @@ impl Scheduler {
             return Some(vec![HostVerdict { host: host.id, name: host.name.clone(), reasons }]);
         }
         let class = self.classes.get(run.class)?;
-        let there = self.hosts.iter().map(|(_, host)| self.verdict(now, class, host));
+        let there = self.hosts.iter().map(|(index, host)| self.verdict(now, class, index, host));
         let gone = self.gone.iter().map(|gone| HostVerdict {
             host: gone.id,
             name: gone.name.clone(),
@@ -36,7 +36,13 @@ impl Scheduler {
     }
 
     /// How a host stands to the runs of a class.
-    pub(super) fn verdict(&self, now: Instant, class: &Class, host: &Host) -> HostVerdict {
+    pub(super) fn verdict(
+        &self,
+        now: Instant,
+        class: &Class,
+        index: u32,
+        host: &Host,
+    ) -> HostVerdict {
         let need = &class.need;
         let mut reasons = Vec::new();
         if host.slots == 0 {
@@ -72,6 +78,8 @@ impl Scheduler {
         };
         if host.slots > 0 && u64::from(host.assigned()) >= most {
             reasons.push(Reason::Busy { runs: host.assigned(), slots: host.slots });
+        } else if host.slots > 0 && self.classes.keep_slot(index, host) {
+            reasons.push(Reason::KeepsSlot);
         }
         if host.getting.contains(&need.component) {
             reasons.push(Reason::GettingComponent);

@@ -1,7 +1,7 @@
 //! Telling that runs wait which nobody takes: at once where it is not a matter of hosts being busy,
 //! else after a while.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Scheduler;
 use crate::class::Told;
@@ -14,11 +14,18 @@ impl Scheduler {
         self.check_at = Some(self.check_at.map_or(due, |at| at.min(due)));
     }
 
+    /// Something is due after that long. What is beyond the clock's end is never due.
+    pub(super) fn look_after(&mut self, now: Instant, time: Duration) {
+        if let Some(due) = now.checked_add(time) {
+            self.look_at(due);
+        }
+    }
+
     /// Runs of a class wait that did not before, or not these.
     pub(super) fn begins_to_wait(&mut self, now: Instant, class: u32, actions: &mut Vec<Action>) {
         let standing = self.standing(class);
         if matches!(standing, Standing::Busy | Standing::Free) {
-            self.look_at(now + self.config.pending_notice_after);
+            self.look_after(now, self.config.pending_notice_after);
         } else {
             self.tell(now, class, standing, actions);
         }
@@ -55,7 +62,9 @@ impl Scheduler {
             if standing != Standing::Busy {
                 continue;
             }
-            let due = moved_at + self.config.pending_notice_after;
+            let Some(due) = moved_at.checked_add(self.config.pending_notice_after) else {
+                continue;
+            };
             if due > now {
                 self.look_at(due);
             } else {
@@ -72,7 +81,7 @@ impl Scheduler {
             .hosts
             .iter()
             .take(MAX_PENDING_REASONS)
-            .map(|(_, host)| self.verdict(now, waits, host))
+            .map(|(index, host)| self.verdict(now, waits, index, host))
             .collect();
         let told = match standing {
             Standing::Busy => Told::Busy,

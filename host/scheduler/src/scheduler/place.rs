@@ -23,12 +23,12 @@ impl Scheduler {
     /// The hosts are gone through by their load, so where most have the component and there are no
     /// large inputs, the first one is the best.
     pub(super) fn best(&mut self, class: u32, inputs: Option<&[(Digest, u64)]>) -> Option<u32> {
-        let class = self.classes.get_mut(class)?;
+        let exclusive = self.classes.get(class)?.exclusive;
         let prefetch = self.config.prefetch_per_slot;
         let most = FULL_SLOTS.saturating_mul(1 + u64::from(prefetch));
         let inputs = inputs.unwrap_or_default();
         // What holds resources gets a slot or nothing.
-        let mut end = if class.exclusive { FULL_SLOTS } else { most };
+        let mut end = if exclusive { FULL_SLOTS } else { most };
         let mut best: Option<((Has, u64), u32)> = None;
         let mut compared = 0;
         for (load, index) in self.hosts.by_load() {
@@ -37,7 +37,7 @@ impl Scheduler {
                 break;
             }
             let Some(host) = self.hosts.get(index) else { continue };
-            if !class.accepted(index, host, prefetch) {
+            if !self.classes.accepted(class, index, host, prefetch) {
                 continue;
             }
             if load < FULL_SLOTS {
@@ -45,7 +45,7 @@ impl Scheduler {
             }
             compared += 1;
             let held = held_bytes(host, inputs);
-            let score = (class.has(index, host), u64::MAX - held);
+            let score = (self.classes.get_mut(class)?.has(index, host), u64::MAX - held);
             if best.is_none_or(|(least, _)| score < least) {
                 best = Some((score, index));
             }
@@ -66,18 +66,23 @@ impl Scheduler {
         actions: &mut Vec<Action>,
     ) -> At {
         let lease = LeaseId(self.next_lease);
-        self.next_lease += 1;
+        self.next_lease = self.next_lease.saturating_add(1);
         let mut exclusive = None;
         let mut sent = None;
+        let mut told = Told::Nothing;
         if let Some(class) = self.classes.get_mut(class) {
             class.moved_at = Some(now);
-            class.told = Told::Nothing;
+            told = std::mem::replace(&mut class.told, Told::Nothing);
             exclusive = class.exclusive.then(|| Arc::clone(&class.need));
             if let Some(host) = self.hosts.get(index)
                 && class.has(index, host) == Has::Not
             {
                 sent = Some(class.need.component);
             }
+        }
+        if told != Told::Nothing {
+            // Should the others of the class be stuck again, that is news.
+            self.look_after(now, self.config.pending_notice_after);
         }
         let host = self.hosts.change(index, |host| {
             host.runs.insert(lease, number);
@@ -141,11 +146,7 @@ impl Scheduler {
                 return;
             };
             let prefetch = self.config.prefetch_per_slot;
-            let accepted = self
-                .classes
-                .get_mut(number)
-                .is_some_and(|class| class.accepted(index, host, prefetch));
-            if accepted {
+            if self.classes.accepted(number, index, host, prefetch) {
                 self.put_first(now, number, index, actions);
                 // Runs that came back may stand before one that is older than they are.
                 from = self.classes.key(number).map_or((key, number), |new| (new.min(key), number));
@@ -153,6 +154,23 @@ impl Scheduler {
                 // What the host does not take now, it does not take when it has more.
                 from = (key, number + 1);
             }
+        }
+    }
+}
+
+impl Scheduler {
+    /// Fills hosts that were kept from getting more than their slots hold, where nothing keeps
+    /// them any more.
+    pub(super) fn open_up(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let most = FULL_SLOTS.saturating_mul(1 + u64::from(self.config.prefetch_per_slot));
+        let hosts: Vec<u32> = self
+            .hosts
+            .by_load()
+            .take_while(|(load, _)| *load < most)
+            .map(|(_, index)| index)
+            .collect();
+        for index in hosts {
+            self.fill(now, index, actions);
         }
     }
 }

@@ -12,7 +12,13 @@ impl Scheduler {
     /// none waits, so that it can be told why nobody takes it. Never more than may wait.
     #[must_use]
     pub fn room(&self) -> usize {
-        let places = self.hosts.free_places().max(usize::from(self.waiting == 0));
+        // Where runs wait that hold resources, their hosts get nothing beyond their slots.
+        let places = if self.classes.exclusive_wait() {
+            self.hosts.free_slots()
+        } else {
+            self.hosts.free_places()
+        };
+        let places = places.max(usize::from(self.waiting == 0));
         places.min(self.config.max_waiting.saturating_sub(self.waiting))
     }
 

@@ -14,7 +14,8 @@ use crate::{Action, Event, HeldInputs, HostId, LeaseId, Need, RefusedWhy, RunNo,
 /// Places runs among hosts. Plain functions over state: whoever has it tells it what happened and
 /// when ([`Scheduler::on_event`]), and does what it answers.
 ///
-/// After each event this holds: no run waits while a host that takes runs has room for it; no host
+/// After each event this holds: no run waits while a host that takes runs has room for it (where a
+/// run that holds resources waits for a slot, nothing is given to that host beyond its slots); no host
 /// has more runs than its slots and what may be prefetched, nor resources in use beyond what it
 /// has; a run is at one host at most under its latest lease, and leases only rise.
 pub struct Scheduler {
@@ -112,6 +113,9 @@ impl Scheduler {
             Event::HostBack { host } => self.host_back(now, host, actions),
             Event::HostDraining { host } => self.host_draining(now, host, actions),
             Event::Tick => {}
+        }
+        if self.classes.take_exclusive_waited() && self.waiting > 0 {
+            self.open_up(now, actions);
         }
         if self.check_at.is_some_and(|due| due <= now) {
             self.check(now, actions);

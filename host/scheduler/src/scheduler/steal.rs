@@ -69,10 +69,11 @@ impl Scheduler {
     /// Whether one of these hosts is one for the run, and has a slot for it.
     fn is_for_any(&mut self, number: RunNo, hosts: &[u32]) -> bool {
         let Some(run) = self.runs.get(&number) else { return false };
-        let Some(class) = self.classes.get_mut(run.class) else { return false };
-        hosts
-            .iter()
-            .any(|index| self.hosts.get(*index).is_some_and(|host| class.accepted(*index, host, 0)))
+        let class = run.class;
+        hosts.iter().any(|index| {
+            let host = self.hosts.get(*index);
+            host.is_some_and(|host| self.classes.accepted(class, *index, host, 0))
+        })
     }
 
     /// Asks for a run back that has not started, once.
