@@ -75,7 +75,7 @@ fn a_run_that_waited_for_its_retry_waits_for_it_when_its_flow_is_taken_up() {
         let (bench, again) = (open(fails_once()), Instant::now());
         let flow = bench.resume(&history, flow.id(), plan(LATER));
         until("it is taken up", || was_told(&bench, "AwaitingRetry") || flow.is_done());
-        history.store().sync().unwrap();
+        history.store().sync(None).unwrap();
         let (run, _) = record(&history, &flow);
         if Clock::system().now() < due {
             assert_eq!(run.state.name, "AwaitingRetry", "{run:?} after {:?}", again.elapsed());

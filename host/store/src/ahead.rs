@@ -39,14 +39,6 @@ struct Page {
     rows: Option<VecDeque<RunRow>>,
 }
 
-/// What was read ahead of a run.
-pub(crate) enum Found {
-    /// Nothing: it has to be looked for by its place.
-    Unknown,
-    /// That it has no row, or this one.
-    Known(Option<RunRow>),
-}
-
 impl Ahead {
     /// Something is said of a run.
     pub(crate) fn touch(&mut self, key: RunKey) {
@@ -56,28 +48,28 @@ impl Ahead {
     }
 
     /// The row of a run of the flow, where it was read ahead or is one of many that are asked for
-    /// in order.
+    /// in order. None: it has to be looked for by its place. The inner none: it has no row.
     pub(crate) fn find(
         &mut self,
         reader: &Connection,
         flow: i64,
         key: RunKey,
-    ) -> rusqlite::Result<Found> {
-        let RunKey { stage, index: Some(index) } = key else { return Ok(Found::Unknown) };
+    ) -> rusqlite::Result<Option<Option<RunRow>>> {
+        let RunKey { stage, index: Some(index) } = key else { return Ok(None) };
         let follows = index.checked_sub(1).is_some_and(|last| self.last == Some((stage, last)));
         self.last = Some((stage, index));
         if self.untouched.get(&stage).is_some_and(|from| index < *from) {
-            return Ok(Found::Unknown);
+            return Ok(None);
         }
         let has =
             |page: &&mut Page| page.stage == stage && (page.from..page.until).contains(&index);
         if self.page.as_mut().filter(has).is_none() {
             if !follows {
-                return Ok(Found::Unknown);
+                return Ok(None);
             }
             self.page = Some(Page::read(reader, flow, stage, index)?);
         }
-        Ok(self.page.as_mut().filter(has).map_or(Found::Unknown, |page| page.take(index)))
+        Ok(self.page.as_mut().filter(has).and_then(|page| page.take(index)))
     }
 }
 
@@ -124,13 +116,13 @@ impl Page {
     }
 
     /// Takes what is known of a run, and lets go of what is known of those before it.
-    fn take(&mut self, index: u64) -> Found {
-        let Some(rows) = &mut self.rows else { return Found::Unknown };
+    fn take(&mut self, index: u64) -> Option<Option<RunRow>> {
+        let rows = self.rows.as_mut()?;
         self.from = index.saturating_add(1);
         while rows.front().is_some_and(|row| row.key.index < Some(index)) {
             rows.pop_front();
         }
         let is_it = rows.front().is_some_and(|row| row.key.index == Some(index));
-        Found::Known(if is_it { rows.pop_front() } else { None })
+        Some(if is_it { rows.pop_front() } else { None })
     }
 }

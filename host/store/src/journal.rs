@@ -18,6 +18,7 @@ use crate::queue::{Health, Op};
 use crate::record::{AttemptRecord, Earlier, Recorded, RunEnd, RunKey, StageRecord};
 use crate::recorded;
 use crate::store::Shared;
+use crate::unwritten::Unwritten;
 
 /// Positions that [`Journal::told`] reads at a time.
 const TOLD_PAGE: usize = 10_000;
@@ -46,6 +47,7 @@ struct Inner {
     taken_up: bool,
     reader: Arc<Mutex<Reading>>,
     ahead: Mutex<Ahead>,
+    unwritten: Mutex<Unwritten>,
 }
 
 /// For reading what was recorded before.
@@ -70,7 +72,7 @@ impl Drop for Inner {
         // Before the store, which may go with this.
         self.reader.lock().close();
         let at = Clock::system().now();
-        self.shared.queue.push(Op::Record(Arc::clone(&self.slot), Record::LetGo(at)));
+        let _ = self.shared.queue.push(Op::Record(Arc::clone(&self.slot), Record::LetGo(at)));
         // After that: whoever takes it up next comes after it in the queue.
         self.shared.running.lock().remove(&self.slot.run);
     }
@@ -87,16 +89,17 @@ impl Journal {
             taken_up,
             reader,
             ahead: Mutex::default(),
+            unwritten: Mutex::default(),
         }))
     }
 
-    fn push(&self, record: Record) {
+    fn push(&self, record: Record) -> Option<u64> {
         if let Record::Run { key, .. } = &record
             && self.0.taken_up
         {
             self.0.ahead.lock().touch(*key);
         }
-        self.0.shared.queue.push(Op::Record(Arc::clone(&self.0.slot), record));
+        self.0.shared.queue.push(Op::Record(Arc::clone(&self.0.slot), record))
     }
 
     /// The flow run.
@@ -113,12 +116,12 @@ impl Journal {
 
     /// The flow run went to this state. For a final one there is [`Journal::flow_ended`].
     pub fn flow_state(&self, state: &State) {
-        self.push(Record::FlowState(state.clone()));
+        let _ = self.push(Record::FlowState(state.clone()));
     }
 
     /// A stage of the flow; again when more is known of it.
     pub fn stage(&self, stage: &StageRecord) {
-        self.push(Record::Stage(Box::new(stage.clone())));
+        let _ = self.push(Record::Stage(Box::new(stage.clone())));
     }
 
     /// A run came to be. `arguments`: see [`crate::RunRecord::arguments`].
@@ -131,43 +134,55 @@ impl Journal {
         at: Timestamp,
     ) {
         let name = Arc::clone(name);
-        self.push(Record::Run { key, run, change: Change::Submitted { name, arguments, at } });
+        let _ =
+            self.push(Record::Run { key, run, change: Change::Submitted { name, arguments, at } });
     }
 
     /// A run went to this state. For a final one there is [`Journal::ended`].
     pub fn state(&self, key: RunKey, run: RunId, state: &State) {
-        self.push(Record::Run { key, run, change: Change::State(state.clone()) });
+        let _ = self.push(Record::Run { key, run, change: Change::State(state.clone()) });
     }
 
     /// An attempt at a run ended.
     pub fn attempt(&self, key: RunKey, run: RunId, attempt: &AttemptRecord) {
-        self.push(Record::Run { key, run, change: Change::Attempt(Box::new(attempt.clone())) });
+        let _ =
+            self.push(Record::Run { key, run, change: Change::Attempt(Box::new(attempt.clone())) });
     }
 
     /// A run ended for good.
     pub fn ended(&self, key: RunKey, run: RunId, end: RunEnd) {
-        self.push(Record::Run { key, run, change: Change::Ended(Box::new(end)) });
+        let outcome = end.outcome.clone();
+        let mut unwritten = self.0.unwritten.lock();
+        unwritten.written(self.0.shared.queue.durable());
+        let place = self.push(Record::Run { key, run, change: Change::Ended(Box::new(end)) });
+        if let Some(place) = place {
+            unwritten.add(place, key, run, outcome);
+        }
     }
 
     /// What ran a run stopped: it keeps its id and its attempts, and can go on.
     pub fn interrupted(&self, key: RunKey, run: RunId, at: Timestamp, why: &str) {
-        self.push(Record::Run { key, run, change: Change::Interrupted { at, why: why.into() } });
+        let _ = self.push(Record::Run {
+            key,
+            run,
+            change: Change::Interrupted { at, why: why.into() },
+        });
     }
 
     /// One command or observation of a flow component. No two have the same number; of two that
     /// have, the first stays.
     pub fn step(&self, seq: u64, body: Vec<u8>) {
-        self.push(Record::Step { seq, body });
+        let _ = self.push(Record::Step { seq, body });
     }
 
     /// Something else that happened to the flow: a hook, a resume, a request to cancel.
     pub fn note(&self, at: Timestamp, kind: &str, message: &str) {
-        self.push(Record::Note { at, kind: kind.to_owned(), message: message.to_owned() });
+        let _ = self.push(Record::Note { at, kind: kind.to_owned(), message: message.to_owned() });
     }
 
     /// The flow run ended for good.
     pub fn flow_ended(&self, state: &State, outcome: &Outcome) {
-        self.push(Record::FlowEnded(Box::new((state.clone(), outcome.clone()))));
+        let _ = self.push(Record::FlowEnded(Box::new((state.clone(), outcome.clone()))));
     }
 
     /// What is recorded of one of the flow's runs.
@@ -183,6 +198,15 @@ impl Journal {
             // What is said of a run meanwhile comes before what is read ahead, or after it.
             recorded::run_in_order(reader, blobs, flow, key, &mut self.0.ahead.lock())
         })
+    }
+
+    /// How one of the flow's runs ended of which [`Journal::ended`] was told and which is not on
+    /// disk yet: what [`Journal::recorded`] cannot know. Does not wait, also on a full disk.
+    #[must_use]
+    pub fn ended_lately(&self, key: RunKey) -> Option<(RunId, Outcome)> {
+        let mut unwritten = self.0.unwritten.lock();
+        unwritten.written(self.0.shared.queue.durable());
+        unwritten.get(key).cloned()
     }
 
     /// What one of the flow's runs has behind it that is [`Recorded::Unfinished`]: how many of its

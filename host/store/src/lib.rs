@@ -22,6 +22,7 @@ mod requests;
 mod rows;
 mod seal;
 mod store;
+mod unwritten;
 mod writer;
 
 pub use blobs::MAX_BLOB_BYTES;

@@ -116,20 +116,27 @@ impl State {
 }
 
 impl Queue {
-    /// Puts a record in the queue; drops it when nobody will write it any more.
-    pub(crate) fn push(&self, op: Op) {
+    /// Puts a record in the queue; drops it when nobody will write it any more. Its place: see
+    /// [`Queue::durable`].
+    pub(crate) fn push(&self, op: Op) -> Option<u64> {
         let mut state = self.state.lock();
         if state.refuses().is_some() {
             state.refused = true;
             // The record may be the last to hold on to something that takes the lock.
             drop(state);
-            return;
+            return None;
         }
         Self::add(&mut state, op);
         // A writer that lingers wakes by itself: only the first record has to tell it.
         if state.ops.len() == 1 {
             self.work.notify_one();
         }
+        Some(state.pushed)
+    }
+
+    /// The last place whose record is on disk, with all before it.
+    pub(crate) fn durable(&self) -> u64 {
+        self.state.lock().durable
     }
 
     fn add(state: &mut State, op: Op) {
@@ -317,7 +324,7 @@ mod tests {
     #[test]
     fn who_waits_for_room_may_look_at_the_queue_when_it_is_woken() {
         let queue: Arc<Queue> = Arc::default();
-        (0..=MAX_BACKLOG).for_each(|_| queue.push(Op::Answered));
+        (0..=MAX_BACKLOG).for_each(|_| assert!(queue.push(Op::Answered).is_some()));
         let (sender, seen) = channel();
         let waker = Waker::from(Arc::new(Looker(Arc::clone(&queue), sender)));
         assert!(queue.poll_room(&Context::from_waker(&waker)).is_pending());

@@ -6,7 +6,7 @@ use sandmill_core::{AttemptEnd, Past, StateType};
 use sandmill_wire::{EndKind, RunId};
 
 use crate::StoreError;
-use crate::ahead::{Ahead, Found};
+use crate::ahead::Ahead;
 use crate::blobs::Blobs;
 use crate::record::{Earlier, Recorded, RunKey};
 use crate::rows::{
@@ -36,8 +36,8 @@ pub(crate) fn run_in_order(
     ahead: &mut Ahead,
 ) -> Result<Option<Recorded>, StoreError> {
     match ahead.find(reader, flow, key).map_err(|error| fault(reader, error))? {
-        Found::Known(row) => of_row(blobs, key, row.map(Some)),
-        Found::Unknown => run(reader, blobs, flow, key),
+        Some(row) => of_row(blobs, key, row.map(Some)),
+        None => run(reader, blobs, flow, key),
     }
 }
 

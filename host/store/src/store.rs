@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
-use sandmill_core::Timestamp;
+use sandmill_core::{CancelToken, Timestamp};
 use sandmill_wire::{Digest, RunId};
 
 use crate::StoreError;
@@ -241,7 +241,7 @@ impl Store {
     /// Asks something that nobody is in a hurry to know; the answer comes once it is on disk.
     pub(crate) fn post(&self, question: Question) -> Receiver<Result<Answer, StoreError>> {
         let (ask, answer) = Ask::new(question);
-        self.0.queue.push(Op::Ask(ask));
+        let _ = self.0.queue.push(Op::Ask(ask));
         answer
     }
 
@@ -249,12 +249,13 @@ impl Store {
         &self.0.blobs
     }
 
-    /// Waits until everything that was said so far is on disk.
+    /// Waits until everything that was said so far is on disk. On a full disk that takes until
+    /// there is room, or until `cancel` is cancelled.
     ///
     /// # Errors
-    /// The store has failed for good or was closed.
-    pub fn sync(&self) -> Result<(), StoreError> {
-        self.0.queue.sync(None)
+    /// The store has failed for good or was closed, or the wait was cancelled.
+    pub fn sync(&self, cancel: Option<&CancelToken>) -> Result<(), StoreError> {
+        self.0.queue.sync(cancel)
     }
 
     /// How the store is.

@@ -25,7 +25,8 @@ pub trait FlowHistory: Send + Sync {
     /// They cannot be read.
     fn steps(&self, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, String>;
 
-    /// How a run ended; none when that is not on disk.
+    /// How a run ended; none when that was not written down, or cannot be read before it is on
+    /// disk.
     ///
     /// # Errors
     /// It cannot be read, or what was written is damaged.
@@ -68,6 +69,10 @@ impl FlowHistory for Journal {
 
     fn ended(&self, key: FutureKey) -> Result<Option<(RunId, Outcome)>, String> {
         let key = RunKey { stage: key.command, index: key.index };
+        // On its way to the disk, which may be full.
+        if let Some(end) = self.ended_lately(key) {
+            return Ok(Some(end));
+        }
         match self.recorded(key).map_err(|error| error.to_string())? {
             Some(Recorded::Ended { run, outcome, .. }) => Ok(Some((run, outcome))),
             Some(Recorded::Corrupt { what, .. }) => Err(format!("it is damaged: {what}")),

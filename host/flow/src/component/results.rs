@@ -88,8 +88,11 @@ impl Book {
         if let Some((_, outcome)) = history.ended(key).map_err(unreadable)? {
             return Ok(outcome);
         }
-        // It may be on its way to the disk.
-        history.sync(&CancelToken::new()).map_err(unreadable)?;
+        // It may be on its way to the disk. Room on a full one is not waited for: who would cancel
+        // the flow meanwhile is not heard.
+        let at_once = CancelToken::new();
+        at_once.cancel();
+        history.sync(&at_once).map_err(unreadable)?;
         match history.ended(key).map_err(unreadable)? {
             Some((_, outcome)) => Ok(outcome),
             None => Err("the result of a run that has ended is not in the history".to_owned()),

@@ -139,6 +139,6 @@ pub(crate) fn blobs(root: &Path) -> Vec<std::path::PathBuf> {
 }
 
 pub(crate) fn list(it: &Fixture, filter: &CacheFilter) -> Vec<sandmill_store::CacheRecord> {
-    it.store.sync().unwrap();
+    it.store.sync(None).unwrap();
     it.cache.reader().list(filter, 100).unwrap()
 }

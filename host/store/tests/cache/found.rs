@@ -140,7 +140,7 @@ fn results_grow_old() {
     it.invoke(&pure("{}"));
     it.clock.advance(Duration::from_secs(10));
     assert!(it.invoke(&call("{}", aged(11))).1.cached_from.is_some());
-    it.store.sync().unwrap();
+    it.store.sync(None).unwrap();
     let key = CacheKey::of(&pure("{}"));
     let accepts = Some(Duration::from_secs(10));
     let explained = it.cache.reader().explain(&key, accepts, it.clock.now()).unwrap();

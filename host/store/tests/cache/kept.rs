@@ -68,7 +68,7 @@ fn the_oldest_go_first_when_there_is_no_room() {
     let arguments = |number: usize| format!(r#"{{"number":{number}}}"#);
     for number in 0..5 {
         it.invoke(&pure(&arguments(number)));
-        it.store.sync().unwrap();
+        it.store.sync(None).unwrap();
     }
     let found = |number| CacheKey::of(&pure(&arguments(number))).digest();
     let kept: Vec<_> = list(&it, &CacheFilter::default()).iter().map(|it| it.key).collect();
@@ -78,7 +78,7 @@ fn the_oldest_go_first_when_there_is_no_room() {
     let it = Fixture::bounded(tempfile::tempdir().unwrap(), bounds, echo);
     for number in 0..5 {
         it.invoke(&pure(&format!(r#"{{"{number}":"{}"}}"#, "x".repeat(100_000))));
-        it.store.sync().unwrap();
+        it.store.sync(None).unwrap();
     }
     assert_eq!(list(&it, &CacheFilter::default()).len(), 2);
     let totals = it.cache.reader().totals().unwrap();
@@ -88,7 +88,7 @@ fn the_oldest_go_first_when_there_is_no_room() {
     while blobs(&it.dir.path().join("blobs")).len() > 2 {
         assert!(begun.elapsed() < LONG, "files stay that nothing names");
         let _ = it.cache.find(&CacheKey::of(&pure("{}")), None, it.clock.now());
-        it.store.sync().unwrap();
+        it.store.sync(None).unwrap();
     }
     assert_eq!(blobs(&it.dir.path().join("blobs")).len(), 2);
 }
@@ -131,7 +131,7 @@ fn it_is_explained_what_differs_from_the_nearest_entry() {
     let it = Fixture::new(echo);
     it.invoke(&pure(r#"{"path":"a","width":1,"gone":true}"#));
     it.invoke(&pure(r#"{"path":"b","width":9,"gone":false,"more":1}"#));
-    it.store.sync().unwrap();
+    it.store.sync(None).unwrap();
     // Nobody needs the writer's lock for it.
     let reader = CacheReader::new(it.dir.path());
     let explain = |call: &Call| reader.explain(&CacheKey::of(call), None, it.clock.now()).unwrap();
@@ -161,7 +161,7 @@ fn it_is_explained_what_differs_from_the_nearest_entry() {
     // Of arguments that are not kept, there are the digests.
     let large = format!(r#"{{"text":"{}"}}"#, "x".repeat(10_000));
     it.invoke(&Call { task: "large".into(), ..pure(&large) });
-    it.store.sync().unwrap();
+    it.store.sync(None).unwrap();
     let said = words(&Call { task: "large".into(), ..pure("{}") });
     assert!(said[0].starts_with("the arguments differ: their digest is "), "{said:?}");
     // Where there is nothing near, that is all there is to say.

@@ -26,7 +26,7 @@ impl Fixture {
     }
 
     pub(crate) fn reader(&self) -> Reader {
-        self.store.sync().unwrap();
+        self.store.sync(None).unwrap();
         Reader::open(&self.dir).unwrap()
     }
 

@@ -153,7 +153,7 @@ fn a_follower_gets_what_is_new_and_nothing_twice() {
     let reader = it.reader();
     let mut cursor: Option<EventCursor> = None;
     let mut follow = || -> Vec<String> {
-        it.store.sync().unwrap();
+        it.store.sync(None).unwrap();
         let (events, next) = reader.events(flow, cursor.take(), 100).unwrap();
         assert!(next.is_at_end());
         cursor = Some(next);

@@ -56,7 +56,7 @@ fn without_permission_to_write_it_is_read_where_that_can_be() {
     }
     let it = Fixture::new();
     let journal = it.flow("census", 0);
-    it.store.sync().unwrap();
+    it.store.sync(None).unwrap();
     let left = it.dir.with_file_name("left");
     fs::create_dir(&left).unwrap();
     for file in ["history.db", "history.db-wal"] {

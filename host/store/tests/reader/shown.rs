@@ -46,7 +46,7 @@ fn a_flow_run_is_shown_whole() {
     // The same reader sees what is written later.
     let large = Outcome::Value(Value::encode(&"x".repeat(200_000)).unwrap());
     end_flow(&journal, &large, 9);
-    it.store.sync().unwrap();
+    it.store.sync(None).unwrap();
     let record = reader.flow(run).unwrap().unwrap();
     assert_eq!((record.state.kind, record.ended), (StateType::Completed, Some(at(9))));
     assert_eq!(reader.flow_outcome(run).unwrap(), Some(large));

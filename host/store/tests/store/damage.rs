@@ -188,7 +188,7 @@ fn no_flipped_byte_of_the_history_leads_to_a_wrong_answer() {
     let whole = fs::read(sample.database()).unwrap();
     let every = asked_for("SANDMILL_FLIP_EVERY").unwrap_or(FLIP_EVERY).max(1);
     let start = flip_start(every);
-    println!("SANDMILL_FLIP_EVERY={every} SANDMILL_FLIP_START={start}");
+    let again = format!("SANDMILL_FLIP_EVERY={every} SANDMILL_FLIP_START={start}");
     // Much of a page is free; what is written is of interest.
     let places: Vec<usize> =
         (0..whole.len()).filter(|place| whole[*place] != 0 || place % 16 == 0).collect();
@@ -208,8 +208,8 @@ fn no_flipped_byte_of_the_history_leads_to_a_wrong_answer() {
             files.restore();
         }
     }
-    assert!(wrong.is_empty(), "of {flipped} flipped bytes {}: {wrong:#?}", wrong.len());
-    assert!(damaged > 0, "of {flipped} flipped bytes none was noticed");
+    assert!(wrong.is_empty(), "{again}: of {flipped} flips {}: {wrong:#?}", wrong.len());
+    assert!(damaged > 0, "{again}: of {flipped} flips none was noticed");
     assert!(!sample.read("the store as it was"));
 }
 

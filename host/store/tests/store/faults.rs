@@ -75,6 +75,13 @@ impl Drop for SmallDisk {
     }
 }
 
+/// Gives the disk as much room as anybody needs here.
+fn disk_grows(disk: &SmallDisk) {
+    let options = ["-o", "remount,size=64m"];
+    let done = Command::new("mount").args(options).arg(disk.path()).status().unwrap();
+    assert!(done.success(), "the disk cannot be made larger");
+}
+
 /// Fills the disk up to the last byte.
 fn fill(disk: &Path) -> std::path::PathBuf {
     use std::io::Write as _;
@@ -141,6 +148,42 @@ fn a_full_disk_stops_the_intake_and_everything_is_there_once_there_is_room() {
     drop(journal);
     store.close();
     drop(open(disk.path()).take_up(flow, at(5)).unwrap());
+}
+
+#[test]
+fn how_a_run_ended_is_known_to_its_journal_while_the_disk_is_full() {
+    let Some(disk) = SmallDisk::new("size=4m") else { return };
+    let store = open(disk.path());
+    let journal = create(&store, new_flow("full"));
+    journal.stage(&stage(0, "work"));
+    journal.sync(None).unwrap();
+    let filler = fill(disk.path());
+    // Of several, since the log may have room for the first ones.
+    let outcome = |index| Outcome::Value(value(index, 3000));
+    let mut runs = Vec::new();
+    for index in 0..2000 {
+        runs.push(run_through(&journal, key(0, index), outcome(index)));
+    }
+    wait_until("the disk is full", || is_full(&store));
+    let at_once = CancelToken::new();
+    at_once.cancel();
+    assert!(matches!(store.sync(Some(&at_once)), Err(StoreError::Cancelled)));
+    for (index, run) in (0..).zip(&runs) {
+        let found = match journal.ended_lately(key(0, index)) {
+            Some((run, outcome)) => Some(Recorded::Ended { run, arguments: [7; 16], outcome }),
+            None => journal.recorded(key(0, index)).unwrap(),
+        };
+        let arguments = [7; 16];
+        let expected = Recorded::Ended { run: *run, arguments, outcome: outcome(index) };
+        assert_eq!(found, Some(expected), "{index}");
+    }
+    assert!(journal.ended_lately(key(0, 1999)).is_some());
+    std::fs::remove_file(filler).unwrap();
+    disk_grows(&disk);
+    journal.sync(None).unwrap();
+    // What is on disk is no more held in memory.
+    assert_eq!(journal.ended_lately(key(0, 1999)), None);
+    assert!(journal.recorded(key(0, 1999)).unwrap().is_some());
 }
 
 #[test]

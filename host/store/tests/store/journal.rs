@@ -222,7 +222,7 @@ fn two_flows_write_at_once_and_a_value_comes_to_the_cache_with_its_run() {
     let cache = Some(Arc::new(entry));
     let outcome = Outcome::Value(value(9, 9));
     journals[0].ended(key(1, 0), run, sandmill_store::RunEnd { cache, ..end(at(3), outcome) });
-    store.sync().unwrap();
+    store.sync(None).unwrap();
     assert_eq!(count(dir.path(), "runs"), 4001);
     assert_eq!(count(dir.path(), "cache"), 1);
     for journal in &journals {

@@ -72,7 +72,7 @@ fn tidy(store: &Store) {
     if let Created::New(journal) = store.create_flow(flow, at(0)).unwrap() {
         run_through(&journal, key(0, 0), Outcome::Value(value(77, MAX_INLINE_RESULT + 7)));
     }
-    store.sync().unwrap();
+    store.sync(None).unwrap();
     store.delete_flow(run).unwrap();
     store.prune(at(0), at(0)).unwrap();
 }

@@ -98,7 +98,7 @@ fn a_journal_that_goes_without_an_end_leaves_its_flow_interrupted() {
     assert_eq!(count(dir.path(), "changes WHERE state_name = 'Interrupted' AND run IS NULL"), 1);
     journal.flow_state(&State::interrupted(at(3), "somebody asked"));
     drop(journal);
-    store.sync().unwrap();
+    store.sync(None).unwrap();
     assert_eq!(count(dir.path(), "flows WHERE message = 'somebody asked'"), 1);
 }
 
