@@ -1,6 +1,7 @@
 //! The arguments of `sandmill runs`: what can be asked of runs that are under way or past.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum, value_parser};
@@ -103,14 +104,45 @@ impl StateWord {
     }
 }
 
+/// A name, or a pattern of names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NamePattern(pub(super) String);
+
+impl FromStr for NamePattern {
+    type Err = String;
+
+    /// Takes what the store's patterns (those of SQLite's GLOB) are: there, a `[` that is not closed
+    /// is no error but fits nothing.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("it is empty; leave the flag out for all flows".to_owned());
+        }
+        let mut rest = text;
+        while let Some((_, inside)) = rest.split_once('[') {
+            let inside = inside.strip_prefix('^').unwrap_or(inside);
+            // A `]` that comes first stands for itself.
+            let first = inside.chars().next().map_or(0, char::len_utf8);
+            let closed = inside.get(first..).and_then(|after| after.split_once(']'));
+            let Some((_, after)) = closed else {
+                return Err(format!(
+                    "the `[` before `{inside}` is not closed by a `]`; `[[]` stands for a `[`"
+                ));
+            };
+            rest = after;
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     /// Only flow runs in this state; may be given more than once.
     #[arg(long, value_enum, value_name = "STATE")]
     pub(super) state: Vec<StateWord>,
-    /// Only runs of the flow of this name.
-    #[arg(long, value_name = "NAME")]
-    pub(super) flow: Option<String>,
+    /// Only runs of the flow of this name, or of those that fit this pattern: `*` stands for
+    /// anything, `?` for one character, `[a-c]` for one of these.
+    #[arg(long, value_name = "NAME", value_parser = value_parser!(NamePattern))]
+    pub(super) flow: Option<NamePattern>,
     /// Only flow runs that were made since: how long ago (2h), a date, or a time in UTC.
     #[arg(long, value_name = "WHEN", value_parser = moment::parse)]
     pub(super) since: Option<Timestamp>,
@@ -291,6 +323,21 @@ impl RunsArgs {
             Action::Resume(args) => [args.executor.settings(), args.logs.settings()].concat(),
             Action::Rerun(args) => [args.executor.settings(), args.logs.settings()].concat(),
             _ => Settings::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_whole() {
+        for good in ["census", "c*", "?", "[a-c]*", "[^a]", "[]]", "[^]a]", "[[]x", "a]"] {
+            assert_eq!(good.parse(), Ok(NamePattern(good.to_owned())));
+        }
+        for bad in ["", "[", "a[", "[]", "[^]", "[a]b[c", "[ü"] {
+            assert!(bad.parse::<NamePattern>().is_err(), "{bad}");
         }
     }
 }

@@ -44,8 +44,33 @@ impl Names {
     }
 }
 
-/// As many characters of an id as tell it from others that were not made in the same moment.
-pub(super) fn short_id(id: RunId) -> String {
-    const SHOWN: usize = 13;
-    id.to_string().chars().take(SHOWN).collect()
+/// Beginnings of ids, all of one length, by which their flow runs are found.
+pub(super) struct ShortIds(usize);
+
+impl ShortIds {
+    /// Where an id may be cut: before a hyphen. The first part is the millisecond in which it was
+    /// made, which a flow run often shares with its sub-flows.
+    const CUTS: [usize; 4] = [13, 18, 23, 36];
+
+    /// As long as it takes for none of these to be that of another flow run in the store. An id that
+    /// cannot be looked up is shown whole.
+    pub(super) fn of(reader: &Reader, ids: impl IntoIterator<Item = RunId>) -> Self {
+        let mut cuts = Self::CUTS.into_iter().peekable();
+        for id in ids {
+            let id_text = id.to_string();
+            let finds = |cut: usize| {
+                let found = id_text.get(..cut).map(|text| reader.find_flow(text));
+                matches!(found, Some(Ok(found)) if found == id)
+            };
+            while cuts.len() > 1 && cuts.peek().is_some_and(|cut| !finds(*cut)) {
+                cuts.next();
+            }
+        }
+        Self(cuts.next().unwrap_or(usize::MAX))
+    }
+
+    /// The beginning of this one.
+    pub(super) fn show(&self, id: RunId) -> String {
+        id.to_string().chars().take(self.0).collect()
+    }
 }

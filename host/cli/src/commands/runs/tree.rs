@@ -4,7 +4,7 @@ use sandmill::core::units::format_duration;
 use sandmill::store::{FlowRecord, Reader, RunRecord, StageSummary};
 
 use super::counts::{RunCounts, in_order};
-use super::names::{Names, short_id};
+use super::names::{Names, ShortIds};
 use super::show::{Seen, parts, worth_a_look};
 use super::show_run::run_lines;
 use super::words;
@@ -45,13 +45,14 @@ pub(super) fn tree(
             lines.extend(text.map(|rest| format!("{indent}{below}{own_below}{rest}")));
         }
     }
+    let ids = ShortIds::of(reader, parts.iter().map(|part| part.run));
     for (position, part) in parts.iter().enumerate() {
         let (branch, below) = branches(position + 1 == parts.len());
         let stages = in_order(reader, part.run)?;
         lines.push(format!(
             "{indent}{branch}sub-flow {} {}  {}{}",
             escape::line(&part.name),
-            short_id(part.run),
+            ids.show(part.run),
             words::state_cell(&part.state),
             words::because(&part.state)
         ));
