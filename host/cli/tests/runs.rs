@@ -162,3 +162,76 @@ fn a_file_for_a_list_is_read_as_json() {
     assert_eq!(said.code, 2, "{}", said.stderr);
     assert!(said.stderr.contains("`numbers.json` is not JSON"), "{}", said.stderr);
 }
+
+#[test]
+fn a_key_is_for_one_flow_with_the_same_parameters() {
+    let place = Place::new();
+    std::fs::copy(guest("probe"), place.path().join("probe.wasm")).expect("it can be copied");
+    let flow = |name: &str, default: u64| {
+        format!(
+            "[flow]\nname = \"{name}\"\nresult = \"one.result\"\n\
+             [components.probe]\npath = \"probe.wasm\"\n\
+             [parameters.number]\ntype = \"integer\"\n\
+             [parameters.other]\ntype = \"any\"\ndefault = {default}\n\
+             [tasks.one]\ncall = \"probe.half\"\narguments.number = {{ from = \"parameters.number\" }}\n"
+        )
+    };
+    place.write("flow.toml", &flow("keyed", 1));
+    let run = |folder: &str, parameters: &[&str]| {
+        let parameters = parameters.iter().flat_map(|parameter| ["-p", parameter]);
+        let args = ["run", folder, "--idempotency-key", "k", "-o", "json"];
+        place.run(&args.into_iter().chain(parameters).collect::<Vec<_>>())
+    };
+    let first = run(".", &["number=8", "other={\"a\": 1, \"b\": 2}"]);
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    let first = document("run", &first.stdout);
+    let id = first["run_id"].as_str().expect("it is text");
+    // The same, however it is written.
+    let again = run(".", &["other={\"b\": 2, \"a\": 1}", "number=8"]);
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert!(again.stderr.contains("already") && !again.stderr.contains("warning"));
+    assert_eq!(document("run", &again.stdout)["run_id"], *id);
+    // Others are refused, each by its name.
+    let other = run(".", &["number=10"]);
+    assert_eq!((other.code, other.stdout.as_str()), (2, ""), "{}", other.stderr);
+    for words in [id, "`k`", "`number`: it was 8, and is 10 now", "`other`: it was {", "1 now"] {
+        assert!(other.stderr.contains(words), "no {words} in {}", other.stderr);
+    }
+    // A flow that was changed is the same flow, and the run is one of what it was.
+    let same = &["number=8", "other={\"a\": 1, \"b\": 2}"];
+    place.write("flow.toml", &format!("{}# changed\n", flow("keyed", 1)));
+    let changed = run(".", same);
+    assert_eq!(changed.code, 0, "{}", changed.stderr);
+    assert!(changed.stderr.contains("warning: the flow file was changed"), "{}", changed.stderr);
+    // Another flow is not: by its name, or by where it is.
+    place.write("flow.toml", &flow("keyless", 1));
+    std::fs::create_dir(place.path().join("else")).expect("it can be made");
+    std::fs::copy(guest("probe"), place.path().join("else/probe.wasm")).expect("it can be copied");
+    place.write("else/flow.toml", &format!("{}# changed\n", flow("keyed", 1)));
+    for folder in [".", "else"] {
+        let said = run(folder, same);
+        assert_eq!(said.code, 2, "{}", said.stderr);
+        assert!(said.stderr.contains("another flow"), "{}", said.stderr);
+    }
+    // Moved as it is, it is the same.
+    place.write("else/flow.toml", &flow("keyed", 1));
+    assert_eq!(run("else", same).code, 0);
+    let listed = document("runs-list", &place.run(&["runs", "list", "-o", "json"]).stdout);
+    assert_eq!(listed["flows"].as_array().map(Vec::len), Some(1), "nothing else was run");
+
+    let flows = guest("flows").to_str().expect("its path is UTF-8").to_owned();
+    let run = |flow: &str, parameter: &str| {
+        let flow = format!("{flows}#{flow}");
+        place.run(&["run", &flow, "--idempotency-key", "c", "-p", parameter, "-o", "json"])
+    };
+    let first = run("sum_of_squares", "count=3");
+    assert_eq!(document("run", &first.stdout)["result"], 5, "{}", first.stderr);
+    assert_eq!(run("sum_of_squares", "count=3").code, 0);
+    for (flow, parameter, words) in
+        [("sum_of_squares", "count=4", "it was 3, and is 4 now"), ("nested", "count=3", "another")]
+    {
+        let said = run(flow, parameter);
+        assert_eq!(said.code, 2, "{}", said.stderr);
+        assert!(said.stderr.contains(words), "{}", said.stderr);
+    }
+}

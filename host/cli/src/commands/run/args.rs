@@ -72,7 +72,7 @@ pub(crate) struct RunArgs {
 #[command(next_help_heading = "History")]
 pub(crate) struct HistoryFlags {
     /// A word that no two flow runs have: where one has it already, that one is shown, or resumed,
-    /// and no other is made.
+    /// and no other is made. With other parameters, or for another flow, it is refused.
     #[arg(long, value_name = "KEY", conflicts_with = "no_history")]
     pub(super) idempotency_key: Option<String>,
     /// A word by which the flow run can be found (`runs list --label`); may be given more than once.

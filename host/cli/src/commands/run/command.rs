@@ -12,7 +12,8 @@ use super::args::RunArgs;
 use super::component::FlowName;
 use super::drive::{Drive, Place};
 use super::flow_file;
-use crate::commands::runs::{end_of_past, go_on};
+use super::same_key::Asked;
+use crate::commands::runs::{end_of_past, flow_record, go_on};
 use crate::config::{Config, ExecutorKind, LogChoice};
 use crate::error::{CliError, Result};
 use crate::output::Ui;
@@ -134,7 +135,7 @@ impl<'a> Starting<'a> {
             StartedFlow::New(future) => self.drive().to_end(&future),
             StartedFlow::Exists(run) => {
                 let reader = Reader::open(store.dir()).map_err(|error| store_error(&error))?;
-                self.there_already(&reader, run)
+                self.there_already(&reader, run, what)
             }
         }
     }
@@ -150,13 +151,24 @@ impl<'a> Starting<'a> {
         }
     }
 
-    /// There is a flow run with this idempotency key: its end is shown, or it goes on.
-    fn there_already(self, reader: &Reader, run: RunId) -> Result<u8> {
+    /// There is a flow run with this idempotency key: if it is the same one, its end is shown, or it
+    /// goes on.
+    fn there_already(self, reader: &Reader, run: RunId, what: &What) -> Result<u8> {
         let Self { args, config, ui, host, store, .. } = self;
-        let record = reader.flow(run).map_err(|error| store_error(&error))?;
-        let ended = record.is_some_and(|record| record.state.is_final());
+        let record = flow_record(reader, run)?;
+        let source = reader.source(run).map_err(|error| store_error(&error))?;
+        let asked = match what {
+            What::File(flow) => Asked::file(flow),
+            What::Code(flow) => Asked::code(flow),
+        };
+        let key = args.history.idempotency_key.as_deref().unwrap_or_default();
+        let changed = asked.check(key, &record, &source)?;
+        let ended = record.state.is_final();
         let then = if ended { "this is what became of it" } else { "it goes on" };
         ui.talk(format_args!("flow run {run} has this idempotency key already: {then}"));
+        if let Some(words) = changed.words() {
+            ui.warn(format_args!("{words}: that flow run is one of what it was"), &[]);
+        }
         // Whoever goes on takes the data directory anew.
         drop(host);
         if let Some(store) = store {

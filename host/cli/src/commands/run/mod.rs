@@ -6,6 +6,7 @@ mod component;
 mod drive;
 mod flow_file;
 mod report;
+mod same_key;
 
 pub(crate) use args::RunArgs;
 pub(crate) use command::{flow_error, run, under};

@@ -188,7 +188,7 @@ impl NoteJson {
 }
 
 /// A flow run that has to be there.
-pub(super) fn flow_record(reader: &Reader, flow: RunId) -> Result<FlowRecord> {
+pub(crate) fn flow_record(reader: &Reader, flow: RunId) -> Result<FlowRecord> {
     let found = reader.flow(flow).map_err(|error| store_error(&error))?;
     found.ok_or_else(|| store_error(&sandmill::store::StoreError::NoSuchFlow { flow }))
 }

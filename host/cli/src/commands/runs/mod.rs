@@ -22,5 +22,6 @@ mod words;
 
 pub(crate) use args::RunsArgs;
 pub(crate) use command::runs;
+pub(crate) use json::flow_record;
 pub(crate) use resume::go_on;
 pub(crate) use watch::end_of_past;
