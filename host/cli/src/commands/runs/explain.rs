@@ -1,7 +1,7 @@
 //! `sandmill runs explain`: why a run failed, or why it is not running, in words, from the nearest
 //! cause to the first one, and what can be done.
 
-use sandmill::store::{FlowRecord, Reader, RunFilter, RunRecord};
+use sandmill::store::{FlowRecord, Reader, RunFilter, RunRecord, StageSummary};
 use sandmill::{RunId, StateType};
 use serde::Serialize;
 
@@ -10,10 +10,12 @@ use super::counts::RunCounts;
 use super::find::{self, Found};
 use super::json::{flow_record, run_record};
 use super::names::Names;
+use super::watch::hooks;
 use super::words;
 use crate::config::Config;
 use crate::error::Result;
 use crate::exit_code;
+use crate::output::progress::is_hook;
 use crate::output::{Results, StateJson, Ui, escape, moment};
 use crate::stores::{self, store_error};
 use crate::text::{counted, thousands};
@@ -105,7 +107,7 @@ impl Explainer<'_> {
             StateType::Completed => {
                 self.say(format!("it came to its end: {}", words::counts(&counts)));
                 if counts.bad() > 0 {
-                    self.failures(flow.run)?;
+                    self.failures(flow.run, &stages)?;
                     self.hint(format!(
                         "`sandmill runs rerun {} --failed` runs again what failed",
                         flow.run
@@ -118,7 +120,7 @@ impl Explainer<'_> {
                     words::state_name(&flow.state),
                     words::because(&flow.state)
                 ));
-                self.failures(flow.run)?;
+                self.failures(flow.run, &stages)?;
                 self.hint(format!(
                     "`sandmill runs rerun {} --failed` runs again what failed",
                     flow.run
@@ -130,6 +132,7 @@ impl Explainer<'_> {
             }
             _ => self.under_way(&counts)?,
         }
+        self.hooks(flow.run, &stages)?;
         if let Some(of) = flow.based_on {
             self.say(format!(
                 "it uses results of flow run {of} again: {} of them",
@@ -258,31 +261,56 @@ impl Explainer<'_> {
         Ok(())
     }
 
-    /// The first runs that failed by themselves.
-    fn failures(&mut self, flow: RunId) -> Result<()> {
+    /// The first runs that failed by themselves, and how many did not start: because of them, or
+    /// because their own triggers did not hold.
+    fn failures(&mut self, flow: RunId, stages: &[StageSummary]) -> Result<()> {
         let states = vec![StateType::Failed, StateType::Crashed];
         let filter = RunFilter { states, ..RunFilter::default() };
         let found = self.reader.runs(flow, &filter).map_err(|error| store_error(&error))?;
-        let names = Names::read(self.reader, flow)?;
-        let own: Vec<&RunRecord> =
-            found.iter().filter(|run| run.state.name != "TriggerFailed").collect();
-        let Some(first) = own.iter().min_by_key(|run| run.state.at) else { return Ok(()) };
-        self.parts.cause = Some(first.run);
+        let names = Names::of(stages);
+        // Of more than one page, only that there are more is known.
+        let or_more = if found.len() < filter.limit { "" } else { " or more" };
+        let found: Vec<RunRecord> =
+            found.into_iter().filter(|run| !is_hook(run.key.stage)).collect();
+        let (unstarted, own): (Vec<_>, Vec<_>) = found.iter().partition(|run| is_unstarted(run));
+        let (blaming, unmet): (Vec<&RunRecord>, Vec<_>) =
+            unstarted.into_iter().partition(|run| named_run(&run.state).is_some());
         for run in own.iter().take(NAMED) {
             let (name, state) = (names.run(run.key), words::state_name(&run.state));
             self.say(format!("{name} (run {}) {state}{}", run.run, words::because(&run.state)));
         }
         if own.len() > NAMED {
             self.say(format!(
-                "and {} more: `sandmill runs show {flow} --state failed`",
+                "and {}{or_more} others: `sandmill runs show {flow} --state failed`",
                 thousands((own.len() - NAMED) as u64)
             ));
         }
-        if found.len() > own.len() {
-            let many = counted((found.len() - own.len()) as u64, "run");
-            self.say(format!("{many} never started because of that"));
+        if !blaming.is_empty() {
+            let many = thousands(blaming.len() as u64);
+            let runs = if blaming.len() == 1 { "run" } else { "runs" };
+            self.say(format!("{many}{or_more} {runs} never started because of that"));
         }
-        self.hint(format!("`sandmill runs explain {}` says more of the first one", first.run));
+        for run in unmet.iter().take(NAMED) {
+            let name = names.run(run.key);
+            self.say(format!("{name} never started{}", words::because(&run.state)));
+        }
+        if unmet.len() > NAMED {
+            let many = thousands((unmet.len() - NAMED) as u64);
+            self.say(format!("and {many}{or_more} others for a reason of their own"));
+        }
+        if let Some(first) = own.iter().min_by_key(|run| run.state.at) {
+            self.parts.cause = Some(first.run);
+            self.hint(format!("`sandmill runs explain {}` says more of the first one", first.run));
+        }
+        Ok(())
+    }
+
+    /// What became of the hooks, where that is not good.
+    fn hooks(&mut self, flow: RunId, stages: &[StageSummary]) -> Result<()> {
+        for hook in hooks(self.reader, flow, stages)?.iter().filter(|hook| !hook.is_good()) {
+            let (first, _) = hook.words();
+            self.say(format!("hook {} {first}", hook.name));
+        }
         Ok(())
     }
 
@@ -308,6 +336,11 @@ impl Explainer<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a run never started, because of others or of its own trigger.
+fn is_unstarted(run: &RunRecord) -> bool {
+    run.state.name == "TriggerFailed"
 }
 
 /// The run that a state's message blames: `… (run 0193…): …`.

@@ -99,7 +99,7 @@ fn end(ui: &Ui, reader: &Reader, flow: RunId, watcher: &Watcher) -> Result<u8> {
 }
 
 /// The hooks of a flow run that have ended.
-fn hooks(reader: &Reader, flow: RunId, stages: &[StageSummary]) -> Result<Vec<HookEnd>> {
+pub(super) fn hooks(reader: &Reader, flow: RunId, stages: &[StageSummary]) -> Result<Vec<HookEnd>> {
     let mut ended = Vec::new();
     for stage in stages.iter().filter(|stage| is_hook(stage.stage.stage)) {
         let key = RunKey { stage: stage.stage.stage, index: None };
