@@ -1,0 +1,12 @@
+//! What a worker does for coordinators, over links made by hand and with a scripted invoker.
+
+mod components;
+mod drain;
+mod leases;
+mod links;
+mod load;
+mod orders;
+mod random;
+mod said;
+mod support;
+mod values;
