@@ -137,6 +137,9 @@ pub enum Goodbye {
     /// The side is going away.
     #[error("{0}")]
     Leaving(String),
+    /// What was asked for is not there.
+    #[error("{0}")]
+    Missing(String),
     /// The other side did what the protocol does not have.
     #[error("the other side broke the protocol: {0}")]
     Protocol(String),
