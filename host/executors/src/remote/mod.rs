@@ -1,6 +1,7 @@
 //! The executor that runs calls on other hosts, and what carries them there.
 
 mod desk;
+pub mod direct;
 mod ends;
 mod executor;
 mod fleet;

@@ -1,0 +1,182 @@
+//! What the scheduler answers, done: orders into outboxes, words and ends to tickets.
+
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use sandmill_core::Report;
+use sandmill_scheduler::{
+    Action, Event, HandBackWhy, HostId, HostVerdict, LeaseId, LostWhy, RunNo, Standing,
+};
+use sandmill_transport::message::{self, Order, Payload, RunLease};
+use sandmill_wire::{End, EndKind, Outcome};
+
+use super::super::fleet::HostState;
+use super::carrier::Carrier;
+
+/// Hosts that one reason for waiting names.
+const HOSTS_SHOWN: usize = 8;
+
+impl Carrier {
+    /// Does what the scheduler answered. What follows from it for the scheduler is queued.
+    pub(super) fn act(&mut self, action: Action) {
+        match action {
+            Action::Assign { run, host, lease } => self.assign(run, host, lease),
+            Action::Recall { run, host, lease } => {
+                if !self.take_back(run, host, lease) {
+                    self.with_outbox(run, host, lease, |outbox, of| outbox.recall(of));
+                }
+            }
+            Action::Cancel { run, host, lease } => {
+                if !self.take_back(run, host, lease) {
+                    self.with_outbox(run, host, lease, |outbox, of| outbox.cancel(of));
+                }
+            }
+            Action::Take { run, .. } => self.ended(run),
+            Action::Stale { host, .. } => {
+                if let Some(host) = self.host_mut(host) {
+                    host.stale += 1;
+                }
+            }
+            Action::Lost { run, host, hosts_lost, why } => self.lost(run, host, hosts_lost, why),
+            Action::Elsewhere { run, from, hosts_lost } => {
+                let name = self.name_of(from);
+                self.runs.waits_again(run);
+                if let Some(entry) = self.runs.get(run) {
+                    let words = format!(
+                        "the host {name} was lost; the run goes elsewhere ({hosts_lost} lost so far)"
+                    );
+                    entry.ticket.remark(words.clone());
+                    entry.ticket.waits(words);
+                }
+            }
+            Action::Withdrawn { run } => {
+                if let Some(entry) = self.runs.remove(run) {
+                    if entry.ticket.is_cancelled() || !entry.expired {
+                        entry.ticket.cancel();
+                    } else {
+                        entry.ticket.expire();
+                    }
+                }
+            }
+            Action::Refused { run, .. } => {
+                if let Some(entry) = self.runs.remove(run) {
+                    let end = End::new(EndKind::HostError, "there is no room to place the run");
+                    entry.ticket.finish(Report::unstarted(end));
+                }
+            }
+            Action::Pending { run, alike, standing, reasons } => {
+                if let Some(entry) = self.runs.get(run) {
+                    entry.ticket.waits(words_of(alike, standing, &reasons));
+                }
+            }
+            Action::HostRefused { host } => {
+                if let Some(host) = self.host_mut(host) {
+                    host.is_placed = false;
+                    host.state = HostState::Down;
+                    host.why = Some("there are as many hosts as there may be".to_owned());
+                }
+            }
+            // A later scheduler says what this driver does not know yet.
+            _ => {}
+        }
+    }
+
+    fn assign(&mut self, run: RunNo, host: HostId, lease: LeaseId) {
+        let (Some(entry), Some(known)) = (self.runs.get_mut(run), self.hosts.get_mut(&host.0))
+        else {
+            return;
+        };
+        entry.started = false;
+        entry.fetching = false;
+        let call = entry.ticket.call();
+        let arguments = call.arguments.clone().into_bytes();
+        let order = Order {
+            run: entry.ticket.run(),
+            lease: message::LeaseId(lease.0),
+            spec: known.spec_of(&entry.stage),
+            attempt: entry.ticket.attempt(),
+            arguments: Payload::of(&arguments),
+            index: call.map_index,
+            time_left: call
+                .options
+                .deadline
+                .map(|deadline| deadline.saturating_duration_since(Instant::now())),
+            trace: None,
+        };
+        known.outbox.order(order, &arguments);
+        if entry.stage.has_effects {
+            // Whether it has started there cannot be known once the host is lost, so it counts as
+            // started from now on: it must not be made twice unasked.
+            self.events.push_back(Event::Started { run, lease });
+        }
+    }
+
+    /// Takes back an order that has not gone, because its arguments are on their way still.
+    fn take_back(&mut self, run: RunNo, host: HostId, lease: LeaseId) -> bool {
+        let taken = self.with_outbox(run, host, lease, |outbox, of| outbox.take_back(of));
+        if taken == Some(true) {
+            let why = HandBackWhy::Asked;
+            self.events.push_back(Event::HandBack { host, run, lease, why });
+        }
+        taken == Some(true)
+    }
+
+    fn with_outbox<T>(
+        &self,
+        run: RunNo,
+        host: HostId,
+        lease: LeaseId,
+        act: impl FnOnce(&super::outbox::Outbox, RunLease) -> T,
+    ) -> Option<T> {
+        let run = self.runs.get(run)?.ticket.run();
+        let host = self.hosts.get(&host.0)?;
+        Some(act(&host.outbox, RunLease { run, lease: message::LeaseId(lease.0) }))
+    }
+
+    /// The end that the scheduler was just told of counts.
+    fn ended(&mut self, run: RunNo) {
+        let (Some(entry), Some(report)) = (self.runs.remove(run), self.taking.take()) else {
+            return;
+        };
+        let cancelled = matches!(
+            &report.outcome,
+            Outcome::Ended(end) if end.kind == EndKind::Cancelled
+        );
+        if entry.expired && !entry.started && cancelled && !entry.ticket.is_cancelled() {
+            // It was taken back because it had not started in its time.
+            entry.ticket.expire();
+        } else {
+            entry.ticket.finish(report);
+        }
+    }
+
+    fn lost(&mut self, run: RunNo, host: HostId, hosts_lost: u32, why: LostWhy) {
+        let name = self.name_of(host);
+        let Some(entry) = self.runs.remove(run) else { return };
+        let words = match why {
+            LostWhy::Effects => format!(
+                "the host {name} was lost while it had the run, which may have changed something \
+                 outside: it is not made again unasked"
+            ),
+            LostWhy::TooMany => {
+                format!("the host {name} was lost with the run, and {hosts_lost} were in all")
+            }
+        };
+        entry.ticket.finish(Report::unstarted(End::new(EndKind::HostLost, words)));
+    }
+}
+
+/// Why a run waits, for a person.
+fn words_of(alike: usize, standing: Standing, reasons: &[HostVerdict]) -> String {
+    let mut words = standing.to_string();
+    for (place, verdict) in reasons.iter().take(HOSTS_SHOWN).enumerate() {
+        let _ = write!(words, "{}{verdict}", if place == 0 { ": " } else { ", " });
+    }
+    if reasons.len() > HOSTS_SHOWN {
+        let _ = write!(words, ", and {} more", reasons.len() - HOSTS_SHOWN);
+    }
+    if alike > 1 {
+        let _ = write!(words, " ({alike} runs wait for the same)");
+    }
+    words
+}

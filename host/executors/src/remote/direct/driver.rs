@@ -1,0 +1,300 @@
+//! The one task of a session: it waits for tickets, for what links have to say, for workers that
+//! come and go and for the time, and has the carrier take it all up.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use sandmill_core::StartError;
+use sandmill_scheduler::HostId;
+use sandmill_transport::message::{Hello, Versions};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::super::desk::Desk;
+use super::super::fleet::{HostState, HostStatus};
+use super::carrier::Carrier;
+use super::config::{DirectConfig, NEWS_BATCH, NEWS_QUEUE, OTHERS_PATIENCE, STOP_PATIENCE, TICK};
+use super::hosts::Host;
+use super::link::{Link, News};
+use super::way::Way;
+use super::workers::{Demand, WorkerNews, Workers};
+
+/// What is shown of a session.
+#[derive(Default)]
+pub(super) struct Shown {
+    pub(super) slots: usize,
+    pub(super) hosts: Vec<HostStatus>,
+    pub(super) max_memory: Option<u64>,
+}
+
+/// The one task of a session.
+pub(super) struct Driver {
+    config: Arc<DirectConfig>,
+    desk: Arc<Desk>,
+    workers: Arc<dyn Workers>,
+    shown: Arc<Mutex<Shown>>,
+    stop: CancellationToken,
+    carrier: Carrier,
+    hello: Hello,
+    news: mpsc::Sender<News>,
+    heard: mpsc::Receiver<News>,
+    links: tokio::task::JoinSet<()>,
+    next_link: u64,
+    /// Told once whether the session could be opened.
+    opened: Option<oneshot::Sender<Result<(), StartError>>>,
+    began: Instant,
+    first_up: Option<Instant>,
+    /// Why workers could not be had.
+    failures: Vec<String>,
+    shown_at: Instant,
+    window: usize,
+}
+
+/// Failures of providers that are kept for a start that gets no worker.
+const MAX_FAILURES: usize = 16;
+
+/// What is told of the driver at its end, however it comes to that.
+struct Closing {
+    desk: Arc<Desk>,
+    shown: Arc<Mutex<Shown>>,
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.desk.close("what carried runs to hosts has ended");
+        *self.shown.lock() = Shown::default();
+    }
+}
+
+impl Driver {
+    pub(super) fn new(
+        config: &Arc<DirectConfig>,
+        desk: Arc<Desk>,
+        workers: Arc<dyn Workers>,
+        shown: Arc<Mutex<Shown>>,
+        stop: CancellationToken,
+        opened: oneshot::Sender<Result<(), StartError>>,
+    ) -> Self {
+        let (news, heard) = mpsc::channel(NEWS_QUEUE);
+        let hello = Hello {
+            versions: Versions::OURS,
+            program: config.program.clone(),
+            name: config.name.clone(),
+            session: Uuid::now_v7(),
+            grace: config.grace,
+            heartbeat: config.heartbeat,
+        };
+        Self {
+            config: Arc::clone(config),
+            desk,
+            workers,
+            shown,
+            stop,
+            carrier: Carrier::new(Arc::clone(config)),
+            hello,
+            news,
+            heard,
+            links: tokio::task::JoinSet::new(),
+            next_link: 0,
+            opened: Some(opened),
+            began: Instant::now(),
+            first_up: None,
+            failures: Vec::new(),
+            shown_at: Instant::now(),
+            window: 0,
+        }
+    }
+
+    /// Carries tickets until the session is stopped.
+    pub(super) async fn run(mut self) {
+        let _closing = Closing { desk: Arc::clone(&self.desk), shown: Arc::clone(&self.shown) };
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let workers = Arc::clone(&self.workers);
+        let stop = self.stop.clone();
+        let started = tokio::select! {
+            started = timeout(self.config.connect_timeout, workers.start(tell)) => started,
+            () = stop.cancelled() => return,
+        };
+        match started {
+            Ok(Ok(())) => {
+                self.carry(&mut told).await;
+                self.hang_up().await;
+            }
+            Ok(Err(error)) => self.answer(Err(error)),
+            Err(_) => {
+                let words = "the workers were not started in time".to_owned();
+                self.answer(Err(StartError::Unavailable(words)));
+            }
+        }
+        let _ = timeout(STOP_PATIENCE, workers.stop()).await;
+    }
+
+    async fn carry(&mut self, told: &mut mpsc::UnboundedReceiver<WorkerNews>) {
+        let (mut tickets, mut cancelled, mut news) = (Vec::new(), Vec::new(), Vec::new());
+        let (desk, stop) = (Arc::clone(&self.desk), self.stop.clone());
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = desk.news() => {}
+                _ = self.heard.recv_many(&mut news, NEWS_BATCH) => {}
+                Some(worker) = told.recv() => self.worker(worker),
+                () = sleep_until(self.carrier.next_look().into()) => {}
+                Some(_) = self.links.join_next() => {}
+            }
+            // Before anything else: whether this process stood still shows in what it did not look
+            // at, and not in what had gathered meanwhile.
+            self.carrier.tick();
+            desk.take(&mut tickets, &mut cancelled);
+            tickets.drain(..).for_each(|ticket| self.carrier.take(ticket));
+            cancelled.drain(..).for_each(|run| self.carrier.cancel(&run));
+            news.drain(..).for_each(|news| self.carrier.hear(news));
+            self.look_around();
+            tokio::select! {
+                () = desk.calm() => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// What is to be told after each pass.
+    fn look_around(&mut self) {
+        for address in std::mem::take(&mut self.carrier.released) {
+            self.workers.released(&address);
+        }
+        let window = self.carrier.runs.len() + self.carrier.scheduler.room();
+        if window != self.window {
+            self.window = window;
+            self.desk.set_window(window);
+        }
+        let slots = self.carrier.scheduler.counts().slots;
+        let now = Instant::now();
+        if self.opened.is_some() {
+            self.try_to_open(slots);
+        }
+        if now >= self.shown_at || slots != self.shown.lock().slots {
+            self.shown_at = now + TICK;
+            self.show(slots);
+        }
+    }
+
+    fn show(&mut self, slots: usize) {
+        let now = std::time::Instant::now();
+        let scheduler = &self.carrier.scheduler;
+        let hosts = self.carrier.hosts.values().map(|host| {
+            let view = scheduler.host(now, host.id);
+            host.status(
+                view.as_ref().map_or(0, |view| view.runs as usize),
+                view.as_ref().map_or(0, |view| view.holds),
+            )
+        });
+        let usable = self.carrier.hosts.values().filter(|host| host.is_placed);
+        let memory = usable.filter_map(|host| Some(host.welcome.as_ref()?.ceiling.memory)).max();
+        let shown = Shown { slots, hosts: hosts.collect(), max_memory: memory };
+        *self.shown.lock() = shown;
+        let counts = scheduler.counts();
+        self.workers.demand(Demand {
+            waiting: counts.waiting,
+            placed: counts.placed,
+            slots: counts.slots,
+        });
+    }
+
+    /// Says that the session is open once there is a host, or that there is none to be had.
+    fn try_to_open(&mut self, slots: usize) {
+        let now = Instant::now();
+        let hosts = &self.carrier.hosts;
+        let connecting = hosts.values().any(|host| host.state == HostState::Connecting);
+        if slots > 0 {
+            let first = *self.first_up.get_or_insert(now);
+            if !connecting || now >= first + OTHERS_PATIENCE {
+                self.show(slots);
+                self.answer(Ok(()));
+            }
+        } else if now >= self.began + self.config.connect_timeout {
+            let tried = hosts.values().map(|host| {
+                let why = host.why.as_deref().unwrap_or("no answer");
+                format!("{}: {why}", host.address)
+            });
+            let tried: Vec<String> = tried.chain(self.failures.iter().cloned()).collect();
+            let words = match tried.is_empty() {
+                true => "there are no workers".to_owned(),
+                false => format!("no worker can be reached; {}", tried.join("; ")),
+            };
+            self.answer(Err(StartError::Unavailable(words)));
+            self.stop.cancel();
+        }
+    }
+
+    fn answer(&mut self, answer: Result<(), StartError>) {
+        if let Some(opened) = self.opened.take() {
+            // Whoever waits for it may have gone.
+            let _ = opened.send(answer);
+        }
+    }
+
+    fn worker(&mut self, news: WorkerNews) {
+        match news {
+            WorkerNews::Added(way) => self.link(way),
+            WorkerNews::Leaving(address) => {
+                if let Some(host) = self.id_of(&address) {
+                    self.carrier.leave(HostId(host));
+                }
+            }
+            WorkerNews::Removed(address) => {
+                if let Some(host) = self.id_of(&address) {
+                    self.carrier.remove(host, "it is gone");
+                }
+            }
+            WorkerNews::Failed(why) => {
+                if self.failures.len() < MAX_FAILURES {
+                    self.failures.push(why);
+                }
+            }
+        }
+    }
+
+    fn id_of(&self, address: &str) -> Option<u64> {
+        let mut hosts = self.carrier.hosts.values();
+        hosts.find(|host| host.address == address).map(|host| host.id.0)
+    }
+
+    fn link(&mut self, way: Arc<dyn Way>) {
+        let address = way.address();
+        if self.id_of(&address).is_some() {
+            return;
+        }
+        self.next_link += 1;
+        let number = self.next_link;
+        let stop = self.stop.child_token();
+        let host = Host::new(HostId(number), address, stop.clone());
+        let link = Link {
+            number,
+            way,
+            hello: self.hello.clone(),
+            config: Arc::clone(&self.config),
+            outbox: Arc::clone(&host.outbox),
+            news: self.news.clone(),
+            stop,
+        };
+        self.carrier.hosts.insert(number, host);
+        self.links.spawn(link.keep());
+    }
+
+    /// Has all links say goodbye, and lets them go.
+    async fn hang_up(&mut self) {
+        self.stop.cancel();
+        self.carrier.runs.clear();
+        let patience = Instant::now() + STOP_PATIENCE;
+        loop {
+            tokio::select! {
+                ended = self.links.join_next() => if ended.is_none() { break },
+                // Links must not wait for somebody to listen.
+                _ = self.heard.recv() => {}
+                () = sleep_until(patience) => break,
+            }
+        }
+        self.links.abort_all();
+    }
+}

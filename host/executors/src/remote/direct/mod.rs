@@ -1,0 +1,27 @@
+//! The fleet over links of its own to workers: no broker.
+
+mod acting;
+mod answers;
+mod carrier;
+mod config;
+mod driver;
+mod fleet;
+mod hearing;
+mod hosts;
+mod link;
+mod outbox;
+mod runs;
+mod socket;
+mod stages;
+mod way;
+mod workers;
+
+pub use config::{
+    BACKOFF_LEAST, BACKOFF_MOST, DEFAULT_CONNECT_TIMEOUT, DEFAULT_GRACE, DEFAULT_HEARTBEAT,
+    DEFAULT_LEASE, DirectConfig, LINK_SPECS, MAX_STAGES, MESSAGE_BYTES, MESSAGE_ITEMS, NEWS_BATCH,
+    NEWS_QUEUE, OTHERS_PATIENCE, SILENT_HEARTBEATS, STOP_PATIENCE, TICK, TRANSFER_TRIES,
+};
+pub use fleet::DirectFleet;
+pub use socket::SocketWay;
+pub use way::{Blobs, Connected, Ear, Mouth, Way, WayError};
+pub use workers::{Demand, ListedWorkers, WorkerNews, Workers};
