@@ -31,6 +31,8 @@ pub(crate) struct Host {
     pub(crate) started: u32,
     /// Runs that it is asked to give back.
     pub(crate) recalled: u32,
+    /// Runs that others are asked to give back for it.
+    pub(crate) promised: u32,
     pub(crate) input_bytes: u64,
     pub(crate) ended: u64,
     pub(crate) silent_since: Option<Instant>,
@@ -59,6 +61,7 @@ impl Host {
             runs: BTreeMap::new(),
             started: 0,
             recalled: 0,
+            promised: 0,
             input_bytes: 0,
             ended: 0,
             silent_since: None,
@@ -76,6 +79,7 @@ impl Host {
         self.runs = old.runs;
         self.started = old.started;
         self.recalled = old.recalled;
+        self.promised = old.promised;
         self.input_bytes = old.input_bytes;
         self.ended = old.ended;
         self.up_since = old.up_since;
@@ -106,6 +110,11 @@ impl Host {
 
     pub(crate) fn free_slots(&self) -> u32 {
         self.slots.saturating_sub(self.assigned())
+    }
+
+    /// Slots without a run that none is on its way to.
+    pub(crate) fn open_slots(&self) -> u32 {
+        self.free_slots().saturating_sub(self.promised)
     }
 
     /// Runs beyond its slots that it is not asked to give back.

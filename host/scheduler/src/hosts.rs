@@ -19,7 +19,7 @@ pub(crate) struct Hosts {
     slots: usize,
     free_slots: usize,
     free_places: usize,
-    recalled: usize,
+    open_slots: usize,
 }
 
 impl Hosts {
@@ -97,7 +97,7 @@ impl Hosts {
             (&mut self.slots, host.slots as usize),
             (&mut self.free_slots, host.free_slots() as usize),
             (&mut self.free_places, usize::try_from(places).unwrap_or(usize::MAX)),
-            (&mut self.recalled, host.recalled as usize),
+            (&mut self.open_slots, host.open_slots() as usize),
         ];
         for (sum, part) in sums {
             *sum = if add { sum.saturating_add(part) } else { sum.saturating_sub(part) };
@@ -129,8 +129,8 @@ impl Hosts {
         self.free_places
     }
 
-    /// Runs that are asked for back.
-    pub(crate) const fn recalled(&self) -> usize {
-        self.recalled
+    /// Of the slots without a run, those that none is asked back for.
+    pub(crate) const fn open_slots(&self) -> usize {
+        self.open_slots
     }
 }

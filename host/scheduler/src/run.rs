@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::{HeldInputs, LeaseId};
+use crate::{HeldInputs, HostId, LeaseId};
 
 /// A run that waits or is somewhere.
 pub(crate) struct Run {
@@ -29,5 +29,8 @@ pub(crate) struct At {
     pub(crate) host: u32,
     pub(crate) lease: LeaseId,
     pub(crate) started: bool,
+    /// Whether it is asked for back.
     pub(crate) recalled: bool,
+    /// The idle host that it is asked for back for.
+    pub(crate) wanted_by: Option<HostId>,
 }

@@ -100,7 +100,7 @@ impl Scheduler {
         if let Some(host) = host {
             actions.push(Action::Assign { run: number, host, lease });
         }
-        At { host: index, lease, started: false, recalled: false }
+        At { host: index, lease, started: false, recalled: false, wanted_by: None }
     }
 
     /// A run, which is nowhere, waits; before the others of its class where it comes back.

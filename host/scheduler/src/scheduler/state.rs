@@ -176,17 +176,13 @@ impl Scheduler {
         at.started = true;
         self.started += 1;
         let was_recalled = std::mem::take(&mut at.recalled);
-        let index = at.host;
-        let note = |host: &mut crate::host::Host| {
+        let (index, wanted_by) = (at.host, at.wanted_by.take());
+        self.hosts.note(index, |host| {
             host.started += 1;
             host.refusals = 0;
             host.recalled -= u32::from(was_recalled);
-        };
-        if was_recalled {
-            self.hosts.change(index, note);
-        } else {
-            self.hosts.note(index, note);
-        }
+        });
+        self.break_promise(wanted_by);
     }
 
     fn ended(
@@ -264,5 +260,6 @@ impl Scheduler {
                 host.refusals = 0;
             }
         });
+        self.break_promise(at.wanted_by);
     }
 }

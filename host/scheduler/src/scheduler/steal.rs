@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::Scheduler;
 use crate::host::FULL_SLOTS;
-use crate::{Action, RunNo};
+use crate::{Action, HostId, RunNo};
 
 /// Busy hosts, idle hosts, and runs of a busy host that are looked at after one event.
 const LOOKED_AT: usize = 32;
@@ -13,8 +13,7 @@ impl Scheduler {
     /// Where a host has free slots that nothing waits for, asks others for runs that wait there:
     /// for up to half of them at a time, the last ones first.
     pub(super) fn steal(&mut self, actions: &mut Vec<Action>) {
-        let mut wanted = self.hosts.free_slots().saturating_sub(self.hosts.recalled());
-        if wanted == 0 || self.hosts.usable() < 2 {
+        if self.hosts.open_slots() == 0 {
             return;
         }
         let most = self.hosts.by_load().next_back();
@@ -38,10 +37,7 @@ impl Scheduler {
             .collect();
         for index in busy {
             let Some(host) = self.hosts.get(index) else { continue };
-            let share = (host.excess().div_ceil(2) as usize).min(wanted);
-            if share == 0 {
-                continue;
-            }
+            let mut share = host.excess().div_ceil(2);
             let last: SmallVec<[RunNo; LOOKED_AT]> = host
                 .runs
                 .values()
@@ -50,50 +46,65 @@ impl Scheduler {
                 .take(LOOKED_AT)
                 .copied()
                 .collect();
-            let mut got = 0;
             for number in last {
-                if got == share {
+                if share == 0 {
                     break;
                 }
-                if self.is_for_any(number, &idle) && self.recall(number, actions) {
-                    got += 1;
+                if let Some(taker) = self.taker(number, &idle)
+                    && self.recall(number, Some(taker), actions)
+                {
+                    share -= 1;
                 }
             }
-            wanted -= got;
-            if wanted == 0 {
+            if self.hosts.open_slots() == 0 {
                 return;
             }
         }
     }
 
-    /// Whether one of these hosts is one for the run, and has a slot for it.
-    fn is_for_any(&mut self, number: RunNo, hosts: &[u32]) -> bool {
-        let Some(run) = self.runs.get(&number) else { return false };
-        let class = run.class;
-        hosts.iter().any(|index| {
-            let host = self.hosts.get(*index);
-            host.is_some_and(|host| self.classes.accepted(class, *index, host, 0))
+    /// One of these hosts that takes the run into a slot that no other is on its way to.
+    fn taker(&mut self, number: RunNo, hosts: &[u32]) -> Option<HostId> {
+        let class = self.runs.get(&number)?.class;
+        hosts.iter().find_map(|index| {
+            let host = self.hosts.get(*index)?;
+            let takes = host.open_slots() > 0 && self.classes.accepted(class, *index, host, 0);
+            takes.then_some(host.id)
         })
     }
 
-    /// Asks for a run back that has not started, once.
-    pub(super) fn recall(&mut self, number: RunNo, actions: &mut Vec<Action>) -> bool {
+    /// Asks for a run back that has not started, once; for this host if it is for one.
+    pub(super) fn recall(
+        &mut self,
+        number: RunNo,
+        wanted_by: Option<HostId>,
+        actions: &mut Vec<Action>,
+    ) -> bool {
         let Some(run) = self.runs.get_mut(&number).filter(|run| !run.withdrawn) else {
             return false;
         };
         let Some(at) = run.at.as_mut().filter(|at| !at.started && !at.recalled) else {
             return false;
         };
-        at.recalled = true;
+        (at.recalled, at.wanted_by) = (true, wanted_by);
         let at = *at;
-        let Some(host) = self.hosts.change(at.host, |host| {
+        let Some(host) = self.hosts.note(at.host, |host| {
             host.recalled += 1;
             host.id
         }) else {
             return false;
         };
+        if let Some(taker) = wanted_by.and_then(|taker| self.hosts.index_of(taker)) {
+            self.hosts.change(taker, |host| host.promised += 1);
+        }
         self.tally.recalled += 1;
         actions.push(Action::Recall { run: number, host, lease: at.lease });
         true
+    }
+
+    /// A run that was asked for back for this host is not on its way there any more.
+    pub(super) fn break_promise(&mut self, wanted_by: Option<HostId>) {
+        if let Some(taker) = wanted_by.and_then(|taker| self.hosts.index_of(taker)) {
+            self.hosts.change(taker, |host| host.promised = host.promised.saturating_sub(1));
+        }
     }
 }

@@ -44,9 +44,16 @@ impl Scheduler {
 
     pub(super) fn host_silent(&mut self, now: Instant, host: HostId, actions: &mut Vec<Action>) {
         let Some(index) = self.hosts.index_of(host) else { return };
-        self.hosts.change(index, |host| {
+        let runs = self.hosts.change(index, |host| {
             host.silent_since.get_or_insert(now);
+            host.runs.values().copied().collect::<Vec<_>>()
         });
+        // What it is to give back may be long in coming: others are asked instead.
+        for number in runs.into_iter().flatten() {
+            let at = self.runs.get_mut(&number).and_then(|run| run.at.as_mut());
+            let wanted_by = at.and_then(|at| at.wanted_by.take());
+            self.break_promise(wanted_by);
+        }
         self.review(now, actions);
     }
 
@@ -66,7 +73,7 @@ impl Scheduler {
                 self.hosts.get(index).is_some_and(|other| class.fits(index, other))
             });
             if elsewhere {
-                self.recall(number, actions);
+                self.recall(number, None, actions);
             }
         }
         self.review(now, actions);
@@ -110,7 +117,8 @@ impl Scheduler {
         let at = run.at.take()?;
         self.started -= usize::from(at.started);
         run.hosts_lost += 1;
-        let (class, hosts_lost) = (run.class, run.hosts_lost);
+        let (class, hosts_lost, withdrawn) = (run.class, run.hosts_lost, run.withdrawn);
+        self.break_promise(at.wanted_by);
         let effects =
             at.started && self.classes.get(class).is_some_and(|c| c.need.has_effects_outside());
         let why = if effects {
@@ -120,9 +128,9 @@ impl Scheduler {
         } else {
             None
         };
-        if run.withdrawn || why.is_some() {
+        if withdrawn || why.is_some() {
             let action = match why {
-                Some(why) if !run.withdrawn => {
+                Some(why) if !withdrawn => {
                     self.tally.lost += 1;
                     Action::Lost { run: number, host, hosts_lost, why }
                 }

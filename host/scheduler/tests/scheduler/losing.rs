@@ -1,0 +1,138 @@
+//! Hosts that fall silent, drain, refuse and are lost.
+
+use std::time::Duration;
+
+use sandmill_scheduler::{Action, HandBackWhy, HostId, LostWhy, RunNo};
+
+use crate::fleet::{Fleet, assigned, need, plain, reaching, recalled, spec};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn the_runs_of_a_lost_host_go_elsewhere_before_those_that_wait() {
+    let mut fleet = Fleet::new(0);
+    fleet.hosts(&[2]);
+    fleet.ready_all(0..4, &plain());
+    fleet.start(0);
+    let elsewhere = |run| Action::Elsewhere { run: RunNo(run), from: HostId(0), hosts_lost: 1 };
+    let actions = fleet.down(0);
+    assert!(actions.contains(&elsewhere(0)) && actions.contains(&elsewhere(1)));
+    assert_eq!(assigned(&fleet.up(1, spec(1, 3))), [(0, 1), (1, 1), (2, 1)]);
+}
+
+#[test]
+fn what_may_have_changed_something_outside_is_not_made_again() {
+    let mut fleet = Fleet::new(1);
+    let mut open = spec(0, 1);
+    open.ceiling.any_net = true;
+    fleet.up(0, open.clone());
+    fleet.ready_all(0..2, &reaching());
+    fleet.start(0);
+    let lost =
+        Action::Lost { run: RunNo(0), host: HostId(0), hosts_lost: 1, why: LostWhy::Effects };
+    let elsewhere = Action::Elsewhere { run: RunNo(1), from: HostId(0), hosts_lost: 1 };
+    let actions = fleet.down(0);
+    assert!(actions.contains(&lost) && actions.contains(&elsewhere), "{actions:?}");
+    assert_eq!(assigned(&fleet.up(1, open)), [(1, 1)]);
+}
+
+#[test]
+fn a_run_that_loses_its_hosts_is_given_up() {
+    let mut fleet = Fleet::new(0);
+    fleet.hosts(&[1, 1, 1, 1]);
+    fleet.ready(0, &plain());
+    for hosts_lost in 1..=3 {
+        let host = fleet.place(0).unwrap().host;
+        let actions = fleet.down(host.0);
+        if hosts_lost < 3 {
+            assert_eq!(actions[0], Action::Elsewhere { run: RunNo(0), from: host, hosts_lost });
+        } else {
+            let why = LostWhy::TooMany;
+            assert_eq!(actions, [Action::Lost { run: RunNo(0), host, hosts_lost, why }]);
+        }
+    }
+    assert!(fleet.scheduler.is_empty());
+    assert_eq!(fleet.scheduler.counts().usable, 1, "one host is left");
+}
+
+#[test]
+fn a_withdrawn_run_leaves_with_its_host() {
+    let mut fleet = Fleet::new(0);
+    fleet.hosts(&[1]);
+    fleet.ready(0, &plain());
+    fleet.withdraw(0);
+    assert_eq!(fleet.down(0), [Action::Withdrawn { run: RunNo(0) }]);
+}
+
+#[test]
+fn a_silent_host_gets_nothing_and_keeps_what_it_has() {
+    let mut fleet = Fleet::new(0);
+    fleet.hosts(&[2]);
+    fleet.ready(0, &plain());
+    fleet.silent(0);
+    assert_eq!(assigned(&fleet.ready(1, &plain())), []);
+    assert_eq!(fleet.host_of(0), Some(0));
+    fleet.now += 3 * SECOND;
+    assert_eq!(fleet.explain(1)[0], "host-0 has been silent for 3 s; is getting the component");
+    assert_eq!(assigned(&fleet.back(0)), [(1, 0)]);
+}
+
+#[test]
+fn a_draining_host_ends_what_it_has_and_gives_back_what_others_could_take() {
+    let mut fleet = Fleet::new(1);
+    fleet.hosts(&[1]);
+    fleet.ready_all(0..2, &plain());
+    assert_eq!(fleet.drain(0), [], "nobody else is there");
+    let mut fleet = Fleet::new(1);
+    fleet.hosts(&[1, 1]);
+    fleet.ready_all(0..4, &plain());
+    let placed: Vec<u64> = (0..4).filter(|run| fleet.host_of(*run) == Some(0)).collect();
+    assert_eq!(recalled(&fleet.drain(0)), [(placed[1], 0)]);
+    fleet.ready(4, &plain());
+    assert_eq!(assigned(&fleet.end(placed[0])), [], "it takes nothing new");
+    fleet.hand_back(placed[1], HandBackWhy::Asked);
+    assert_eq!(fleet.host_of(placed[1]), None);
+    let other = (0..4).find(|run| fleet.host_of(*run) == Some(1)).unwrap();
+    assert_eq!(assigned(&fleet.end(other)), [(placed[1], 1)], "before what came later");
+}
+
+#[test]
+fn a_host_that_refuses_runs_gets_none_for_longer_and_longer() {
+    let mut fleet = Fleet::new(0);
+    fleet.hosts(&[1]);
+    fleet.ready(0, &plain());
+    for seconds in [1, 2, 4, 8] {
+        let actions = fleet.hand_back(0, HandBackWhy::Refused);
+        assert!(matches!(actions[..], [Action::Pending { .. }]), "{actions:?}");
+        assert_eq!(fleet.scheduler.next_deadline(), Some(fleet.now + seconds * SECOND));
+        assert_eq!(assigned(&fleet.after((seconds - 1) * SECOND + SECOND / 2)), []);
+        assert!(
+            fleet.explain(0)[0].starts_with("host-0 refused a run and gets nothing for 500 ms")
+        );
+        assert_eq!(assigned(&fleet.after(SECOND / 2)), [(0, 0)]);
+    }
+    // Another host takes it at once, and one that has made a run is forgiven.
+    fleet.end(0);
+    fleet.ready(1, &plain());
+    fleet.hand_back(1, HandBackWhy::Refused);
+    assert_eq!(fleet.scheduler.next_deadline(), Some(fleet.now + SECOND));
+    assert_eq!(assigned(&fleet.up(1, spec(1, 1))), [(1, 1)]);
+    // One that never arrived is nobody's fault.
+    let actions = fleet.hand_back(1, HandBackWhy::NeverArrived);
+    assert_eq!(assigned(&actions), [(1, 1)]);
+}
+
+#[test]
+fn what_is_said_of_hosts_that_are_not_there_changes_nothing() {
+    let mut fleet = Fleet::new(1);
+    let other = need("other", &sandmill_core::CallOptions::default());
+    for actions in [fleet.down(9), fleet.silent(9), fleet.back(9), fleet.drain(9)] {
+        assert_eq!(actions, []);
+    }
+    for event in [
+        sandmill_scheduler::Event::Holds { host: HostId(9), digest: other.component },
+        sandmill_scheduler::Event::Drops { host: HostId(9), digest: other.component },
+    ] {
+        assert_eq!(fleet.tell(event), []);
+    }
+}
