@@ -49,7 +49,9 @@ pub use file::{
     resource_of_tag,
 };
 pub use flow_future::{FlowRunFuture, FlowStopper};
-pub use hook::{HOOK_OUTPUT_GRACE, MAX_HOOK_LINE, MAX_HOOK_MESSAGE, MAX_HOOK_OUTPUT};
+pub use hook::{
+    HOOK_KILL_GRACE, HOOK_OUTPUT_GRACE, MAX_HOOK_LINE, MAX_HOOK_MESSAGE, MAX_HOOK_OUTPUT,
+};
 pub use literal::Literal;
 pub use parameter::{ParameterSpec, ParameterType};
 pub use plan::{Node, NodeId, Plan, PlannedComponent};

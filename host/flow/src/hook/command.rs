@@ -1,6 +1,6 @@
 //! Runs a command of the host: with its own process group, a time limit, and bounded output.
 
-use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use futures::channel::oneshot;
@@ -29,12 +29,34 @@ pub const MAX_HOOK_LINE: usize = 16 << 10;
 /// that has left its process group holds on to the pipe: 1 s.
 pub const HOOK_OUTPUT_GRACE: Duration = Duration::from_secs(1);
 
+/// How long the end of a hook's process is waited for when it was killed: 5 s. One that is not gone
+/// by then cannot be killed (it has become another user's, or hangs in the kernel), and is left.
+pub const HOOK_KILL_GRACE: Duration = Duration::from_secs(5);
+/// How often a wait for the end of a process that was killed looks whether it is over.
+const LOOK_UP: Duration = Duration::from_millis(2);
+
 /// The kind of failure of a command that ended with something else than zero.
 const COMMAND_FAILED: &str = "command-failed";
 
 /// Runs a command until it ends, `timeout` is over or `stop` is set; then its process
 /// group is killed. What it writes goes to the log of the flow's run.
 pub(crate) fn run_command(
+    argv: &[String],
+    directory: &Path,
+    facts: &Facts,
+    timeout: Duration,
+    stop: &CancelToken,
+    events: &Events,
+) -> Outcome {
+    run_killed_by(kill, argv, directory, facts, timeout, stop, events)
+}
+
+/// Kills a command, and its process group with it.
+type Kill = fn(&mut Child) -> io::Result<()>;
+
+/// As [`run_command`].
+fn run_killed_by(
+    kill: Kill,
     argv: &[String],
     directory: &Path,
     facts: &Facts,
@@ -63,14 +85,29 @@ pub(crate) fn run_command(
         Ok(child) => child,
         Err(error) => return refused(&error),
     };
+    let id = child.id();
     let readers = attend(&mut child, facts, events);
     let end = wait(&child, timeout, stop);
     // What it left behind in its group ends with it, however it ended itself. It has not been
     // reaped yet, so the number is still its own.
-    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-        let _gone_already = rustix::process::kill_process_group(group, Signal::KILL);
-    }
-    let status = child.wait();
+    let killed = kill(&mut child);
+    let Some(status) = reap(&mut child, HOOK_KILL_GRACE) else {
+        leave(child);
+        let why = killed.err().map(|error| format!(": {error}")).unwrap_or_default();
+        let grace = sandmill_core::units::format_duration(HOOK_KILL_GRACE);
+        let cause = match end {
+            Waited::Stopped => "its flow stopped".to_owned(),
+            Waited::Exited | Waited::TimedOut => {
+                let within = sandmill_core::units::format_duration(timeout);
+                format!("it was not done within {within}")
+            }
+        };
+        let what = format!(
+            "`{program}` (process {id}) was killed because {cause}, and was not gone {grace} \
+             later{why}; it may still run"
+        );
+        return End::new(EndKind::HostError, what).into();
+    };
     readers.finish();
     match end {
         Waited::Exited => match status {
@@ -89,6 +126,35 @@ pub(crate) fn run_command(
             End::new(EndKind::Cancelled, format!("`{program}` was stopped with its flow")).into()
         }
     }
+}
+
+/// Kills a process and its group. One that has left its group is killed by itself.
+fn kill(child: &mut Child) -> io::Result<()> {
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        // There is none any more where the process has ended, or has left it.
+        let _gone_already = rustix::process::kill_process_group(group, Signal::KILL);
+    }
+    child.kill()
+}
+
+/// Waits for the end of a process that was killed; none when it is not gone after `grace`.
+fn reap(child: &mut Child, grace: Duration) -> Option<io::Result<ExitStatus>> {
+    let begun = Instant::now();
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(Ok(status)),
+            Err(error) => return Some(Err(error)),
+            Ok(None) if begun.elapsed() >= grace => return None,
+            Ok(None) => std::thread::sleep(LOOK_UP),
+        }
+    }
+}
+
+/// Leaves a process that cannot be killed to a thread that reaps it when it ends after all.
+fn leave(mut child: Child) {
+    // Without a thread it stays in the list of processes for as long as this one runs.
+    let name = "sandmill-hook-left".to_owned();
+    let _unjoined = std::thread::Builder::new().name(name).spawn(move || child.wait());
 }
 
 fn outcome(program: &str, status: ExitStatus) -> Outcome {
@@ -213,5 +279,54 @@ impl Log {
             LogSource::Log | LogSource::Stdout => LogLevel::Info,
         };
         self.events.emit(self.run, || EventKind::Log(LogLine { source, level, message }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sandmill_core::{State, Timestamp};
+
+    use super::*;
+
+    fn run(kill: Kill, script: &str, timeout: Duration, stop: &CancelToken) -> Outcome {
+        let state = State::running(Timestamp::from_micros(0));
+        let facts = Facts { flow: "test".into(), run: RunId::new(), state };
+        let argv = ["sh", "-c", script].map(str::to_owned);
+        run_killed_by(kill, &argv, Path::new(""), &facts, timeout, stop, &Events::default())
+    }
+
+    #[test]
+    fn a_process_that_cannot_be_killed_is_left_with_words() {
+        let refused: Kill = |_| Err(io::Error::from_raw_os_error(1));
+        let stopped = CancelToken::new();
+        stopped.cancel();
+        let short = Duration::from_millis(20);
+        let both = std::thread::scope(|scope| {
+            let late = scope.spawn(|| run(refused, "exec sleep 30", short, &CancelToken::new()));
+            let stopped = scope.spawn(|| run(refused, "exec sleep 30", HOOK_KILL_GRACE, &stopped));
+            [(late.join().unwrap(), "within 20ms"), (stopped.join().unwrap(), "its flow stopped")]
+        });
+        for (outcome, why) in both {
+            let Outcome::Ended(end) = outcome else { panic!("{outcome:?}") };
+            assert_eq!(end.kind, EndKind::HostError);
+            let words = ["`sh` (process ", why, "not gone 5s later", "may still run"];
+            assert!(words.iter().all(|word| end.message.contains(word)), "{end}");
+            assert!(end.message.contains("ermitted"), "{end}");
+        }
+    }
+
+    #[test]
+    fn one_that_has_left_its_group_is_killed_by_itself() {
+        // A command may join the group of whoever started it: then it has none of its own.
+        let only_the_process: Kill = |child| child.kill();
+        for kill in [kill as Kill, only_the_process] {
+            let short = Duration::from_millis(20);
+            let outcome = run(kill, "exec sleep 300", short, &CancelToken::new());
+            let Outcome::Ended(end) = outcome else { panic!("{outcome:?}") };
+            assert_eq!(end.kind, EndKind::TimedOut, "{end}");
+        }
+        assert_eq!(run(kill, "exit 0", HOOK_KILL_GRACE, &CancelToken::new()), {
+            Outcome::Value(Value::nil())
+        });
     }
 }

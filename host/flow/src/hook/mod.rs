@@ -5,6 +5,6 @@ mod command;
 mod facts;
 
 pub(crate) use command::run_command;
-pub use command::{HOOK_OUTPUT_GRACE, MAX_HOOK_LINE, MAX_HOOK_OUTPUT};
+pub use command::{HOOK_KILL_GRACE, HOOK_OUTPUT_GRACE, MAX_HOOK_LINE, MAX_HOOK_OUTPUT};
 pub(crate) use facts::Facts;
 pub use facts::MAX_HOOK_MESSAGE;
