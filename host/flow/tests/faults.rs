@@ -31,6 +31,23 @@ macro_rules! golden {
 }
 
 golden! {
+    lists_of_a_map_that_are_not_equally_long:
+        "tasks.a = { call = 't.list', arguments.x = { map = [1, 2, 3] }, arguments.y = { map = ['a', 'b'] } }\n\
+         tasks.b = { call = 't.list', arguments.x = { flatten = [[1], [2, 3], []] }, arguments.y = { map = [] } }\n\
+         tasks.c = { call = 't.list', arguments.x = { map = [1, 2, 3] }, arguments.y = { map = [] }, zip = 'shortest' }\n\
+         tasks.d = { call = 't.list', arguments.x = { flatten = [[1], [2, 3], []] }, arguments.y = { map = [4, 5, 6] } }" => [
+            "3:79: the lists that task `a` maps over are not equally long: `x` has 3, `y` has 2 \
+             (make them so, or write zip = \"shortest\" to stop at the shortest)",
+            "4:91: the lists that task `b` maps over are not equally long: `x` has 3, `y` has 0 \
+             (make them so, or write zip = \"shortest\" to stop at the shortest)",
+        ];
+    what_says_nothing_of_a_task_that_runs_once:
+        "tasks.a = { call = 't.list', fail_fast = true, max_failures = 3 }\n\
+         tasks.b = { call = 't.list', fail_fast = false, arguments.x = { from = 'a.result', errors = 'skip' } }" => [
+            "3:42: task `a` maps over nothing, so `fail_fast` says nothing (remove it)",
+            "3:63: task `a` maps over nothing, so `max_failures` says nothing (remove it)",
+            "4:42: task `b` maps over nothing, so `fail_fast` says nothing (remove it)",
+        ];
     a_map_needs_an_array:
         "tasks.f = { call = 't.files', arguments.directory = '/src' }\n\
          tasks.c = { call = 't.count', arguments.name = { map = 'f.result.0.name' } }" => [

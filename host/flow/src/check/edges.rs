@@ -9,7 +9,7 @@ use sandmill_wire::value::Kind;
 use super::called::{self, Called};
 use super::names::Names;
 use super::schema::{Kinds, Schema, Step};
-use crate::argument::{Argument, Operand};
+use crate::argument::{Argument, Operand, Zip};
 use crate::fault::Place;
 use crate::file::TaskSpec;
 use crate::plan::{Input, List, Target};
@@ -49,6 +49,7 @@ pub(super) fn check(names: &mut Names<'_>, position: usize) -> Edges {
             edges.inputs.push((name.value.clone(), input));
         }
     }
+    lengths(names, spec, &edges);
     let hint = |required: &str| format!("add arguments.{required} to task `{}`", spec.name.value);
     called.requires(names, &spec.arguments, &spec.name.place, hint);
     for after in &spec.after {
@@ -75,6 +76,40 @@ pub(super) fn check(names: &mut Names<'_>, position: usize) -> Edges {
         names.hinted(&trigger.place, what, "remove it, or name tasks in `after`");
     }
     edges
+}
+
+/// Notes it when lists that a task maps over are known, and not equally long.
+fn lengths(names: &mut Names<'_>, spec: &TaskSpec, edges: &Edges) {
+    if spec.zip != Zip::Strict {
+        return;
+    }
+    let lengths: Vec<(&str, usize)> = edges
+        .inputs
+        .iter()
+        .filter_map(|(name, input)| Some((name.as_str(), known_length(input)?)))
+        .collect();
+    let Some((first, length)) = lengths.first() else { return };
+    let Some((other, unlike)) = lengths.iter().find(|(_, other)| other != length) else { return };
+    let what = format!(
+        "the lists that task `{}` maps over are not equally long: `{first}` has {length}, \
+         `{other}` has {unlike}",
+        spec.name.value
+    );
+    let argument = spec.arguments.iter().find(|(name, _)| name.value == *other);
+    let place = argument.map_or(&spec.name.place, |(_, argument)| &argument.place);
+    let hint = "make them so, or write zip = \"shortest\" to stop at the shortest";
+    names.hinted(place, what, hint);
+}
+
+/// How many runs a list asks for that is known before anything runs.
+fn known_length(input: &Input) -> Option<usize> {
+    match input {
+        Input::Each(List::Known(list)) => Some(list.elements().ok()?.count()),
+        Input::EachOfEach(List::Known(lists)) => {
+            lists.elements().ok()?.map(|list| Some(list.elements().ok()?.count())).sum()
+        }
+        _ => None,
+    }
 }
 
 /// Whether a task runs once for each element of something.

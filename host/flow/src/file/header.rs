@@ -110,8 +110,8 @@ pub(super) fn read(reader: &mut Reader, root: &DeTable<'_>) -> Header {
     }
 }
 
-/// Reads the `fail_fast` of a flow or a task.
-pub(super) fn fail_fast(reader: &mut Reader, table: &DeTable<'_>) -> Option<bool> {
+/// Reads the `fail_fast` of a flow.
+fn fail_fast(reader: &mut Reader, table: &DeTable<'_>) -> Option<bool> {
     let node = reader.either(table, "fail_fast")?;
     reader.boolean(node, "`fail_fast`")
 }

@@ -7,7 +7,7 @@ use sandmill_core::{CachePolicy, LimitOverrides, RetryPolicy};
 
 use super::grants::{self, GrantSpec};
 use super::reader::{Node, Reader};
-use super::{amount, argument, cache, header, limits, retries};
+use super::{amount, argument, cache, limits, retries};
 use crate::argument::{Argument, Located, Operand, Zip};
 use crate::policy::{Amount, Trigger};
 
@@ -132,15 +132,21 @@ pub(super) fn read(
     let max_failures = reader.either(table, "max_failures").and_then(|node| {
         Some(Located::new(amount::amount(reader, node, "`max_failures`")?, node.span()))
     });
-    if let Some(max) = &max_failures
-        && arguments.iter().all(|(_, argument)| {
-            !argument.value.is_mapped() && argument.value != Argument::Same(Operand::Unread)
-        })
-    {
-        let what = format!("{of} maps over nothing, so `max_failures` says nothing");
-        reader.hinted(&max.place, what, "remove it");
+    let fail_fast = reader
+        .either(table, "fail_fast")
+        .and_then(|node| Some(Located::new(reader.boolean(node, "`fail_fast`")?, node.span())));
+    // What could not be read may have been meant to be a map.
+    if arguments.iter().all(|(_, argument)| {
+        !argument.value.is_mapped() && argument.value != Argument::Same(Operand::Unread)
+    }) {
+        let max_failures = max_failures.as_ref().map(|max| ("max_failures", &max.place));
+        let fail_fast = fail_fast.as_ref().map(|fail_fast| ("fail_fast", &fail_fast.place));
+        for (key, place) in max_failures.into_iter().chain(fail_fast) {
+            let what = format!("{of} maps over nothing, so `{key}` says nothing");
+            reader.hinted(place, what, "remove it");
+        }
     }
-    let fail_fast = header::fail_fast(reader, table).unwrap_or_default();
+    let fail_fast = fail_fast.is_some_and(|fail_fast| fail_fast.value);
     let Some(call) = table.get("call") else {
         reader.missing(
             &name.place,

@@ -353,6 +353,10 @@ fn what_maps_do_with_failures() {
             "max_failures = 0.5\narguments.x = { map = [1] }",
             "5:16: `max_failures` is a number or a percentage, not a number",
         ),
+        (
+            "fail-fast = true",
+            "5:13: task `a` maps over nothing, so `fail_fast` says nothing (remove it)",
+        ),
         ("fail_fast = 1", "5:13: `fail_fast` is true or false, not an integer"),
     ] {
         assert_eq!(fault(keys), expected);

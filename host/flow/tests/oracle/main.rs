@@ -193,9 +193,11 @@ fn text(tasks: &[Task]) -> String {
         if let Some(most) = task.max_failures {
             text.push_str(&format!("max_failures = {most}\n"));
         }
+        if task.is_mapped() {
+            text.push_str(&format!("fail_fast = {}\n", task.fail_fast));
+        }
         text.push_str(&format!(
-            "fail_fast = {}\nskip_on_upstream_skip = {}\nafter = [{}]\n",
-            task.fail_fast,
+            "skip_on_upstream_skip = {}\nafter = [{}]\n",
             task.skips,
             after.join(",")
         ));
