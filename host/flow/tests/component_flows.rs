@@ -15,8 +15,8 @@ use sandmill_core::{
 };
 use sandmill_executors::{InlineExecutor, PoolConfig, PoolExecutor};
 use sandmill_flow::{
-    ComponentFlow, ComponentSubFlows, FlowRunFuture, FlowRunner, MAX_FLOW_DEPTH, StartOptions,
-    SubFlowJournals,
+    ComponentFlow, ComponentSubFlows, FlowRunFuture, FlowRunner, MAX_FLOW_DEPTH, Rerun, Reuse,
+    StartOptions, SubFlowJournals,
 };
 use sandmill_store::Journal;
 use sandmill_wire::{End, EndKind, Outcome, RunId, Value};
@@ -230,6 +230,56 @@ fn an_interrupted_flow_goes_on_where_it_stood() {
     assert_eq!(guest.started().len(), 52, "something completed was run again");
     future.cancel();
     assert_eq!(future.wait(PATIENCE).name, "Cancelled");
+}
+
+#[test]
+fn a_flow_whose_step_is_damaged_ends_with_words_and_can_be_run_again() {
+    let guest = Guest::new(|_, calls| {
+        let sum = map_and_sum(calls, 20)?;
+        let slow = calls.submit(target("slow"), vec![])?;
+        calls.end(one(slow), Some(Duration::from_secs(5)))?;
+        calls.cancel(FlowWatched::One(one(slow)))?;
+        Ok(Outcome::Value(value(&sum)))
+    });
+    let mut history = History::new();
+    let run = RunId::new();
+    {
+        let runner = runner(pool(&guest));
+        let journal = create(history.store(), run, None);
+        // Of two steps with the same number the first stays: this is what comes to be read.
+        journal.step(3, vec![0xc1]);
+        let future = start(&runner, guest.flow(), Some(journal));
+        while !guest.started().contains(&"slow".to_owned()) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        future.interrupt("the test interrupts it");
+        future.wait(PATIENCE);
+    }
+    history.reopen();
+    let future = start(&runner(pool(&guest)), guest.flow(), Some(history.take_up(run)));
+    assert_eq!(future.wait(PATIENCE).name, "Crashed");
+    let Some(Outcome::Ended(end)) = future.outcome() else { panic!("it has ended") };
+    assert_eq!(end.kind, EndKind::HostError);
+    for words in ["step 3 of the flow is damaged", "run it again", "what has completed"] {
+        assert!(end.message.contains(words), "{end}");
+    }
+    // That is written down as its end, so nobody takes it up once more.
+    let flow = history.reader().flow(run).unwrap().unwrap();
+    assert_eq!(flow.state.name, "Crashed");
+    assert!(history.store().take_up(run, Clock::system().now()).is_err());
+    assert_eq!(guest.started().iter().filter(|name| *name != "slow").count(), 20);
+
+    // Run again, it has the results of what completed, and comes to its end.
+    drop(future);
+    let runner = runner(pool(&guest));
+    let journal = create(history.store(), RunId::new(), Some(run));
+    let program = guest.flow().program(journal.flow(), Some(&journal), runner.events());
+    let rerun = Some(Rerun { of: run, reuse: Reuse::Completed });
+    let options = StartOptions { journal: Some(journal), rerun, ..StartOptions::default() };
+    let future = runner.start_program(program, options);
+    future.wait(PATIENCE);
+    assert_eq!(number(&future.outcome().unwrap()), json!(380));
+    assert_eq!(guest.started().iter().filter(|name| *name != "slow").count(), 20);
 }
 
 #[test]

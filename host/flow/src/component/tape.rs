@@ -101,20 +101,28 @@ impl Tape {
         let Some(history) = &self.history else { return Ok(()) };
         let steps = history
             .steps(self.next, READ_AT_ONCE)
-            .map_err(|error| broken(format!("the journal of the flow cannot be read: {error}")))?;
+            .map_err(|error| lost(format!("the journal of the flow cannot be read: {error}")))?;
         for (number, (found, body)) in (self.next..).zip(steps) {
             let step = Value::from_msgpack(body).and_then(|value| value.decode::<FlowStep>());
             match step {
                 Ok(step) if found == number => self.ahead.push_back(step),
-                Ok(_) => return Err(broken(format!("step {number} of the flow is missing"))),
+                Ok(_) => return Err(lost(format!("step {number} of the flow is missing"))),
                 Err(error) => {
-                    return Err(broken(format!("step {number} of the flow is damaged: {error}")));
+                    return Err(lost(format!("step {number} of the flow is damaged: {error}")));
                 }
             }
         }
         self.replaying = !self.ahead.is_empty();
         Ok(())
     }
+}
+
+/// The end of a flow that cannot be told again what it was told: nobody knows what it would do next.
+fn lost(what: String) -> Outcome {
+    broken(format!(
+        "{what}; without it the flow cannot go on from where it was: run it again, which uses the \
+         results of what has completed"
+    ))
 }
 
 fn broken(what: String) -> Outcome {
