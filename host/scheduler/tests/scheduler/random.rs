@@ -187,7 +187,7 @@ impl World {
             Step::Ready(need) => {
                 let run = RunNo(self.next_run);
                 self.next_run += 1;
-                let inputs = (run.0 % 3 == 0).then(|| [(Digest::of(b"other"), 5)].into());
+                let inputs = run.0.is_multiple_of(3).then(|| [(Digest::of(b"other"), 5)].into());
                 Event::Ready { run, need: Arc::clone(&self.needs[need]), input_bytes: 1, inputs }
             }
             Step::ReadyAgain(pick) => {
@@ -468,6 +468,7 @@ impl World {
                 assert!(!verdicts.iter().any(free), "{run:?} waits and nobody says why");
             }
         }
+        self.check_idle();
         let counts = self.scheduler.counts();
         assert_eq!(counts.waiting, waiting.len());
         assert_eq!(counts.placed + counts.waiting, self.runs.len());
@@ -475,6 +476,32 @@ impl World {
         let room = self.scheduler.room();
         assert!(room <= places.max(1) && (room + waiting.len() <= MAX_WAITING || room == 0));
         assert!(self.scheduler.next_deadline().is_none_or(|due| due > self.now));
+    }
+
+    /// No host is idle beside one where runs wait that it could take, with nothing asked back.
+    fn check_idle(&self) {
+        let coming = self.runs.values().any(|seen| {
+            seen.recalled && seen.at.is_some_and(|(host, _)| !self.hosts[&host].silent)
+        });
+        if coming {
+            return;
+        }
+        let runs_at = |id: HostId| self.scheduler.runs_at(id).map(|(run, _)| &self.runs[&run]);
+        for (id, host) in self.hosts.iter().filter(|(_, host)| usable(host)) {
+            if runs_at(*id).count() >= host.spec.slots as usize {
+                continue;
+            }
+            for (other, busy) in self.hosts.iter().filter(|(_, host)| usable(host)) {
+                for seen in runs_at(*other).skip(busy.spec.slots as usize) {
+                    let stays = seen.started || seen.recalled || seen.withdrawn;
+                    let gpus = !self.needs[seen.need].resources.is_empty();
+                    assert!(
+                        stays || gpus || !self.fits(seen, host),
+                        "{id} is idle and a run waits at {other}"
+                    );
+                }
+            }
+        }
     }
 
     /// Whatever happened: with hosts that take all that can be taken, all runs leave.

@@ -69,3 +69,17 @@ fn hosts_with_work_are_left_alone() {
         assert_eq!(recalled(&fleet.end(run)), [], "others wait");
     }
 }
+
+#[test]
+fn a_busy_host_that_falls_silent_is_not_waited_for() {
+    let mut fleet = Fleet::new(3);
+    fleet.hosts(&[1, 1]);
+    fleet.ready_all(0..8, &plain());
+    let of =
+        |fleet: &Fleet, host| (0..8).filter(move |run| fleet.host_of(*run) == Some(host)).collect();
+    let (first, second): (Vec<u64>, Vec<u64>) = (of(&fleet, 0), of(&fleet, 1));
+    let asked = recalled(&fleet.up(2, spec(2, 1)));
+    assert_eq!(asked.len(), 1, "one slot, one run");
+    let (silent, other) = if first.contains(&asked[0].0) { (0, second) } else { (1, first) };
+    assert_eq!(recalled(&fleet.silent(silent)), [(other[3], 1 - silent)]);
+}
