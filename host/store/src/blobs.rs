@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use sandmill_wire::Digest;
 
 use crate::StoreError;
-use crate::failpoint::hit;
+use crate::failpoint::{fails, hit};
 use crate::lock::{private_dir, sync_dir};
 
 /// The folder of the blobs, in the data directory.
@@ -76,7 +76,7 @@ impl Blobs {
         let path = self.path(&digest);
         if self.is_whole(&digest, bytes.len()) {
             // Whoever wrote it may have been killed before it was sure to stay.
-            sync_dir(path.parent().unwrap_or(&self.0.root))?;
+            settle(path.parent().unwrap_or(&self.0.root))?;
             self.settle_folder(&digest)?;
             return Ok(digest);
         }
@@ -106,9 +106,9 @@ impl Blobs {
         hit("blob-opened");
         let mut file = File::create(unfinished).map_err(fault)?;
         file.write_all(bytes).map_err(fault)?;
-        hit("blob-written");
+        fails("blob-written").map_err(fault)?;
         file.sync_all().map_err(fault)?;
-        hit("blob-synced");
+        fails("blob-synced").map_err(fault)?;
         let folder = path.parent().unwrap_or(&self.0.root);
         match fs::create_dir(folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -118,9 +118,7 @@ impl Blobs {
         }
         fs::rename(unfinished, path).map_err(fault)?;
         hit("blob-renamed");
-        sync_dir(folder)?;
-        hit("blob-settled");
-        Ok(())
+        settle(folder)
     }
 
     /// Puts a blob that nothing names yet: it stays until the store is closed.
@@ -182,6 +180,12 @@ impl Blobs {
         let entries = self.read_dir(folder)?;
         Ok(entries.iter().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
     }
+}
+
+/// Makes what is in a folder of blobs last.
+fn settle(folder: &Path) -> Result<(), StoreError> {
+    sync_dir(folder)?;
+    fails("blob-settled").map_err(|error| StoreError::io(folder, error))
 }
 
 #[cfg(test)]

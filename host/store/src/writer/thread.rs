@@ -15,7 +15,7 @@ use crate::StoreError;
 use crate::ask::Question;
 use crate::blobs::Blobs;
 use crate::db::{self, HISTORY, MIGRATIONS};
-use crate::failpoint::hit;
+use crate::failpoint::{fails, hit};
 use crate::ops::Record;
 use crate::queue::{Op, Queue};
 use crate::rows::fault;
@@ -151,12 +151,13 @@ impl Writer {
             Batch::new(connection, &self.blobs, &mut self.ledger, self.session, careful);
         let answers = making.apply(batch)?;
         let unnamed = std::mem::take(&mut making.orphans);
-        hit("batch-written");
+        self.fails("batch-written")?;
         if creating {
             hit("flow-written");
         }
         transaction.commit().map_err(fault)?;
-        hit("batch-committed");
+        // One that only seems to have failed, too.
+        self.fails("batch-committed")?;
         if ending {
             hit("flow-ended");
         }
@@ -166,6 +167,10 @@ impl Writer {
             drop(orphans::delete(connection, &self.blobs, &unnamed));
         }
         Ok(answers)
+    }
+
+    fn fails(&self, point: &'static str) -> Result<(), StoreError> {
+        fails(point).map_err(|error| StoreError::io(&self.dir.join(HISTORY), error))
     }
 
     /// Tells everybody, once the batch is on disk.

@@ -1,12 +1,13 @@
-//! A process killed at each point before and after each write: what was acknowledged is there, the
-//! store opens, and the work can be ended by the next process, killed in its turn.
+//! A process killed at each point before and after each write, or with a device that fails there:
+//! what was acknowledged is there, the store opens, and the work can be ended by the next process,
+//! killed in its turn.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Output};
 
 use sandmill_core::State;
 use sandmill_store::{Created, MAX_INLINE_RESULT, NewFlow, Recorded, Store, failpoint};
@@ -19,6 +20,8 @@ const WORK: &str = "SANDMILL_TEST_WORK";
 
 const SIGKILL: i32 = 9;
 const RUNS: u64 = 6;
+/// Hits of every point at which a device can fail: there are four blobs.
+const EIO_AT: [u64; 3] = [1, 2, 4];
 
 fn outcome(index: u64) -> Outcome {
     // Each second one is a blob.
@@ -78,13 +81,17 @@ fn tidy(store: &Store) {
 }
 
 fn work(dir: &Path, point: Option<&str>) -> ExitStatus {
+    output(dir, point).status
+}
+
+fn output(dir: &Path, point: Option<&str>) -> Output {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", "killed::child_that_works"]).env(WORK, dir);
     child.env_remove(failpoint::VARIABLE);
     if let Some(point) = point {
         child.env(failpoint::VARIABLE, point);
     }
-    child.output().unwrap().status
+    child.output().unwrap()
 }
 
 /// What the store had acknowledged is in it.
@@ -146,5 +153,41 @@ fn nothing_acknowledged_is_lost_or_done_twice_at_any_point() {
         let all: String = (0..RUNS).map(|index| format!("{index}\n")).collect();
         fs::write(dir.path().join("done"), all).unwrap();
         compare(dir.path(), point);
+    }
+}
+
+#[test]
+fn a_device_that_fails_once_is_written_to_anew_and_nothing_is_lost() {
+    for point in failpoint::FAILING {
+        for hit in EIO_AT {
+            let what = format!("{point}=eio@{hit}");
+            let dir = tempfile::tempdir().unwrap();
+            let done = output(dir.path(), Some(&what));
+            // Whoever works hears nothing of it.
+            let words = String::from_utf8_lossy(&done.stdout);
+            assert!(done.status.success(), "{what}: {words}");
+            compare(dir.path(), &what);
+            let lines = fs::read_to_string(dir.path().join("done")).unwrap();
+            assert_eq!(lines.lines().count() as u64, RUNS, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_device_that_fails_for_good_stops_the_store_in_words_and_loses_nothing_acknowledged() {
+    for point in failpoint::FAILING {
+        for hit in EIO_AT {
+            let what = format!("{point}=eio@{hit}+");
+            let dir = tempfile::tempdir().unwrap();
+            let failed = output(dir.path(), Some(&what));
+            assert!(!failed.status.success(), "{what}: it went unnoticed");
+            assert_eq!(failed.status.signal(), None, "{what}");
+            let words = [failed.stdout, failed.stderr].concat();
+            let words = String::from_utf8_lossy(&words);
+            assert!(words.contains("os error 5") || words.contains("code: 5"), "{what}: {words}");
+            compare(dir.path(), &what);
+            assert!(work(dir.path(), None).success(), "{what}: the work cannot be ended");
+            compare(dir.path(), &what);
+        }
     }
 }
