@@ -26,6 +26,7 @@
 //! Nothing here needs an async runtime; futures can be awaited in any.
 #![forbid(unsafe_code)]
 
+mod attach;
 mod error;
 mod flow;
 mod host;
@@ -33,6 +34,7 @@ mod load;
 mod task;
 mod zip;
 
+pub use attach::{ATTACH_POLL_LEAST, ATTACH_POLL_MOST, AttachError, MAX_ATTACHED, Runs};
 pub use error::HostError;
 pub use flow::{
     CANCEL_POLL, CodedFlow, FLOWS_END_GRACE, FlowError, FlowStart, PlannedFlow, RerunOptions,

@@ -2,6 +2,7 @@
 //! Run with the names of executors or cases to run only these: `inline::probe::add`.
 
 mod alone;
+mod attached;
 mod bytes;
 mod census;
 mod examples;
@@ -51,6 +52,7 @@ fn all_cases() -> Vec<(&'static str, Vec<Case>)> {
         ("alone", alone::cases()),
         ("bytes", bytes::cases()),
         ("futures", futures::cases()),
+        ("attached", attached::cases()),
         ("histories", histories::cases()),
         ("maps", maps::cases()),
         ("retries", retries::cases()),

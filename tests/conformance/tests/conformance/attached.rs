@@ -1,0 +1,111 @@
+//! Runs found by their ids in the data directory of a host that runs them, as another process
+//! would: waited for, cancelled, and their results taken.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sandmill::flow_file::{FlowRunFuture, Given};
+use sandmill::{AttachError, ExecutorKind, FlowStart, Host, Runs, StartedFlow, StateType};
+use sandmill_test_artifacts as artifacts;
+use sandmill_test_conformance::{Bench, LONG};
+
+use crate::table::{Case, checks};
+
+pub(crate) fn cases() -> Vec<Case> {
+    checks![
+        a_run_is_found_and_waited_for_by_its_id,
+        a_task_is_found_by_its_place_and_has_its_own_end,
+        a_flow_is_cancelled_through_a_future_from_afar,
+        what_is_not_there_is_said_so,
+    ]
+}
+
+const FLOW: &str = "
+    flow = { name = 'afar', result = 'sum.result' }
+    components.probe.path = 'probe.wasm'
+    parameters.wait = { type = 'integer', default = 0 }
+    tasks.wait = { call = 'probe.sleep', arguments.millis = { from = 'parameters.wait' }, limits.timeout = '10m', grants.clock = true }
+    tasks.fails = { call = 'probe.refuse', arguments = { kind = 'odd', message = 'as asked', retriable = false } }
+    tasks.sum = { call = 'probe.sum', arguments.numbers = [1, 2, 3], after = ['wait'] }
+";
+
+fn start(bench: &Bench, directory: &Path, wait: u64) -> (Host, FlowRunFuture) {
+    std::fs::write(directory.join("flow.toml"), FLOW).unwrap();
+    std::fs::copy(artifacts::guest("probe"), directory.join("probe.wasm")).unwrap();
+    let kind = match bench.host.executor().id().kind() {
+        "inline" => ExecutorKind::Inline,
+        _ => ExecutorKind::Pool,
+    };
+    let builder = Host::builder().executor(kind).slots(2).data_dir(directory.join("data"));
+    let host = builder.cache_dir(directory.join("compiled")).build().unwrap();
+    let wait = sandmill::Value::encode(&wait).unwrap();
+    let given = Given::new().parameters([("wait".to_owned(), wait)].into());
+    let flow = host.plan_flow(directory.join("flow.toml"), &given).unwrap();
+    match host.start_flow(&flow, FlowStart::default()).unwrap() {
+        StartedFlow::New(future) => (host, future),
+        StartedFlow::Exists(run) => panic!("{run} is there already"),
+    }
+}
+
+fn a_run_is_found_and_waited_for_by_its_id(bench: &Bench) {
+    let directory = tempfile::tempdir().unwrap();
+    let (_host, future) = start(bench, directory.path(), 300);
+    let runs = Runs::open(directory.path().join("data")).unwrap();
+    let afar = runs.flow(&future.id().to_string()).unwrap();
+    assert_eq!((afar.id(), afar.name()), (future.id(), "afar"));
+    assert_eq!(afar.state().is_final(), afar.is_done());
+    // A wait that is too short says where the run stands, and ends nothing.
+    assert!(!afar.wait(Some(Duration::from_millis(1))).is_final());
+    let end = afar.wait(Some(LONG));
+    assert_eq!(end.kind, future.wait(Some(LONG)).kind);
+    assert_eq!(afar.outcome(), future.outcome());
+    // Of what has ended the future has too, at once.
+    let again = runs.flow("latest").unwrap();
+    assert!(again.is_done());
+    assert_eq!(again.outcome(), future.outcome());
+}
+
+fn a_task_is_found_by_its_place_and_has_its_own_end(bench: &Bench) {
+    let directory = tempfile::tempdir().unwrap();
+    let (_host, future) = start(bench, directory.path(), 0);
+    future.wait(Some(LONG));
+    let runs = Runs::open(directory.path().join("data")).unwrap();
+    let place = |task: &str| runs.task(&format!("{}/{task}", future.id())).unwrap();
+    let sum: u64 = place("sum").result(Some(LONG)).unwrap().decode().unwrap();
+    assert_eq!(sum, 6);
+    let failed = place("fails");
+    assert_eq!(failed.wait(Some(LONG)).kind, StateType::Failed);
+    assert!(failed.result(Some(LONG)).unwrap_err().to_string().contains("as asked"));
+    // The same by its own id.
+    let by_id = runs.task(&failed.id().to_string()).unwrap();
+    assert_eq!(by_id.outcome(), failed.outcome());
+}
+
+fn a_flow_is_cancelled_through_a_future_from_afar(bench: &Bench) {
+    let directory = tempfile::tempdir().unwrap();
+    let (_host, future) = start(bench, directory.path(), 600_000);
+    let runs = Runs::open(directory.path().join("data")).unwrap();
+    // Letting go of a future from afar does nothing to the run.
+    drop(runs.flow("latest").unwrap());
+    let afar = runs.flow("latest").unwrap();
+    assert!(!afar.wait(Some(Duration::from_millis(100))).is_final());
+    afar.cancel();
+    assert_eq!(afar.wait(Some(LONG)).kind, StateType::Cancelled);
+    assert_eq!(future.wait(Some(LONG)).kind, StateType::Cancelled);
+}
+
+fn what_is_not_there_is_said_so(bench: &Bench) {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(matches!(Runs::open(directory.path()), Err(AttachError::Store(_))));
+    let (_host, future) = start(bench, directory.path(), 0);
+    future.wait(Some(LONG));
+    let runs = Runs::open(directory.path().join("data")).unwrap();
+    for error in [
+        runs.flow("0000000").unwrap_err(),
+        runs.task("0000000").unwrap_err(),
+        runs.task("latest/nothing").unwrap_err(),
+    ] {
+        assert!(matches!(error, AttachError::Store(_)), "{error}");
+        assert!(!error.to_string().is_empty());
+    }
+}
