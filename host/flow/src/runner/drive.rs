@@ -56,6 +56,8 @@ pub(super) struct Drive {
     pub(super) stop: Option<Stop>,
     /// Whether something ended otherwise than it would have, because of that.
     pub(super) cut: bool,
+    /// What the flows that it called were told.
+    pub(super) haste: Haste,
     /// Whether the script has nothing to say any more.
     pub(super) exhausted: bool,
 }
@@ -69,6 +71,13 @@ pub(super) struct Flight {
     pub(super) sub_flow: Option<FlowRunFuture>,
     /// Whether the script had it cancelled.
     pub(super) given_up: bool,
+}
+
+/// How a flow that stops was told to do so faster, as far as the flows that it called know.
+#[derive(Default)]
+pub(super) struct Haste {
+    hurry: bool,
+    leave: bool,
 }
 
 /// What is to be done next.
@@ -150,6 +159,7 @@ impl Drive {
         if self.stop.is_none() && self.poll_stop(context) {
             return Poll::Ready(Next::Stop);
         }
+        self.pass_on_haste(context);
         // What has ended comes first: what follows from it may be deeper than what is next, and an
         // executor that runs calls right here has ended its own already.
         if let Poll::Ready(Some(Ok(future))) = self.group.poll_completed(context) {
@@ -199,6 +209,24 @@ impl Drive {
         }
         self.notice();
         self.stop.is_some()
+    }
+
+    /// Has the flows that it called hurry and leave when it is to itself, since it waits for them.
+    /// Else it is woken when it is told to.
+    fn pass_on_haste(&mut self, context: &mut Context<'_>) {
+        if self.stop.is_none() {
+            return;
+        }
+        let Signals { hurry, leave, .. } = &*self.signals;
+        let flows = || self.flying.values().filter_map(|flight| flight.sub_flow.as_ref());
+        if !self.haste.hurry && hurry.poll_cancelled(context).is_ready() {
+            self.haste.hurry = true;
+            flows().for_each(|flow| _ = flow.signals.hurry.cancel());
+        }
+        if !self.haste.leave && leave.poll_cancelled(context).is_ready() {
+            self.haste.leave = true;
+            flows().for_each(|flow| _ = flow.signals.leave.cancel());
+        }
     }
 
     /// Takes notice of what stops the flow, and stops what runs because of it. Whoever sees that a

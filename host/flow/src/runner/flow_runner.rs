@@ -10,7 +10,7 @@ use sandmill_core::{Events, Executor};
 use sandmill_store::Journal;
 use sandmill_wire::RunId;
 
-use super::drive::Drive;
+use super::drive::{Drive, Haste};
 use super::history::History;
 use super::recorder::Recorder;
 use super::stages::Stages;
@@ -135,6 +135,7 @@ impl FlowRunner {
             deadline: own.into_iter().chain(deadline).min(),
             stop: None,
             cut: false,
+            haste: Haste::default(),
             exhausted: false,
             promise,
         };
