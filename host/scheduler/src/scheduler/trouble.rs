@@ -88,7 +88,6 @@ impl Scheduler {
     ) {
         let Some(index) = self.hosts.index_of(id) else { return };
         let Some(host) = self.hosts.remove(index) else { return };
-        self.classes.forget_host(index);
         self.tally.hosts_lost += 1;
         if self.gone.len() >= MAX_LOST_SHOWN {
             self.gone.pop_front();
