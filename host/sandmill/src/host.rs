@@ -2,11 +2,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sandmill_core::{
-    Call, CallOptions, Clock, Component, ComponentInfo, Events, Executor, FutureList, Grants,
-    Invoker, Limits, MapOptions, Observer, StartContext, TaskFuture,
+    Call, CallOptions, CancelToken, Clock, Component, ComponentInfo, Events, Executor, FutureList,
+    Grants, Invoker, Limits, MapOptions, Observer, StartContext, TaskFuture,
 };
 use sandmill_executors::{InlineExecutor, PoolConfig, PoolExecutor};
 use sandmill_flow::FlowRunner;
@@ -18,6 +18,9 @@ use crate::{HostError, Task, load_component};
 
 /// What a host that was given a data directory calls itself to others who want it.
 const HOLDER: &str = "an embedder of sandmill";
+
+/// How long a host that goes waits for what it kept last to be written: 5 s.
+pub const SETTLE_GRACE: Duration = Duration::from_secs(5);
 
 /// Which executor a host has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -197,6 +200,23 @@ impl History {
         let logs = LogStore::open(store.dir());
         Self { store, cache, logs }
     }
+
+    /// Has what was kept last written, results for the cache among it: the process may end next.
+    fn settle(&self) {
+        let (give_up, settled) = (CancelToken::new(), CancelToken::new());
+        let (late, done) = (give_up.clone(), settled.clone());
+        let watch = move || {
+            if !done.wait_until(Instant::now() + SETTLE_GRACE) {
+                late.cancel();
+            }
+        };
+        // Without a thread to watch over it, it is not worth a wait that might not end.
+        if std::thread::Builder::new().name("sandmill-settle".to_owned()).spawn(watch).is_ok() {
+            // A store that cannot be written has said so to whoever asked it for something.
+            let _written = self.store.sync(Some(&give_up));
+        }
+        settled.cancel();
+    }
 }
 
 /// An open host. When it is dropped, what is under way is cancelled, and flows that are written
@@ -344,5 +364,8 @@ impl Drop for Host {
     fn drop(&mut self) {
         // First, so that what ends because of the abort is known to have been interrupted.
         self.flows.close(|| self.executor.abort());
+        if let Some(history) = &self.history {
+            history.settle();
+        }
     }
 }

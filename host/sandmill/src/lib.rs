@@ -40,7 +40,7 @@ pub use flow::{
     CANCEL_POLL, CodedFlow, FLOWS_END_GRACE, FlowError, FlowStart, PlannedFlow, RerunOptions,
     ResumeOptions, StartedFlow,
 };
-pub use host::{ExecutorKind, Host, HostBuilder};
+pub use host::{ExecutorKind, Host, HostBuilder, SETTLE_GRACE};
 pub use load::load_component;
 pub use task::Task;
 pub use zip::{Zip, ZipError};
