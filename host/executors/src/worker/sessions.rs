@@ -107,15 +107,15 @@ impl State {
         gone
     }
 
-    /// Ends a session for good: what it holds is cancelled and forgotten.
+    /// Ends a session for good: what it holds is cancelled and forgotten. One that has a link is
+    /// told why.
     pub(super) fn close(&mut self, id: Uuid, goodbye: Option<Goodbye>) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.link = None;
         let runs: Vec<RunId> = session.runs.keys().copied().collect();
         runs.into_iter().for_each(|run| self.forget(id, run));
-        if let Some(session) = self.sessions.remove(&id) {
-            let bye = || Goodbye::Leaving("the session has ended".to_owned());
-            session.outbox.goodbye(goodbye.unwrap_or_else(bye));
+        if let (Some(session), Some(goodbye)) = (self.sessions.remove(&id), goodbye) {
+            session.outbox.goodbye(goodbye);
         }
         self.turns.retain(|turn| *turn != id);
         self.components.unask(id);

@@ -82,7 +82,7 @@ async fn a_worker_that_goes_takes_what_runs_with_it() {
     coordinator.until(|heard| !heard.notes.is_empty()).await;
     let own = Arc::downgrade(&script);
     drop(script);
-    let Coordinator { link, .. } = coordinator;
+    let link = coordinator.into_link();
     drop(worker);
     let start = Instant::now();
     // Its threads have let go of the invoker once they have ended.

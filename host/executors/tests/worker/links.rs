@@ -107,10 +107,8 @@ async fn a_session_has_one_link_and_one_owner() {
     let other = worker.open("somebody else", &coordinator.hello);
     assert!(matches!(other, Err(Goodbye::Forbidden(_))));
     // A second link ends the first, which must not take what is meant for the second.
-    let mut first = std::mem::replace(
-        &mut coordinator.link,
-        worker.open("peer", &coordinator.hello).unwrap(),
-    );
+    let mut first =
+        std::mem::replace(&mut coordinator.link, worker.open("peer", &coordinator.hello).unwrap());
     coordinator.say(ToWorker::Specs(vec![spec(0)])).await;
     // Orders over the first are nobody's.
     let _ = first.to_worker.send(ToWorker::Orders(vec![order(0)])).await;
@@ -127,8 +125,7 @@ async fn a_session_has_one_link_and_one_owner() {
 async fn coordinators_beyond_the_bound_and_of_other_versions_are_sent_away() {
     let script = Script::echo();
     let worker = worker_with(&script, WorkerConfig { sessions: 2, ..WorkerConfig::new("two", 1) });
-    let (first, _second) =
-        (Coordinator::new(&worker).await, Coordinator::new(&worker).await);
+    let (first, _second) = (Coordinator::new(&worker).await, Coordinator::new(&worker).await);
     assert!(matches!(worker.open("peer", &hello()), Err(Goodbye::Busy(_))));
     let theirs = Versions { least: 900, most: 901 };
     let newer = worker.open("peer", &Hello { versions: theirs, ..hello() });

@@ -30,13 +30,7 @@ async fn a_call_is_made_as_it_was_ordered() {
     let limits = Limits { memory: 1 << 20, ..Limits::default() };
     let spec = Spec { id: 7, parent: Some(parent), limits, ..spec(7) };
     coordinator.say(ToWorker::Specs(vec![spec])).await;
-    let order = Order {
-        spec: 7,
-        attempt: 3,
-        index: Some(5),
-        time_left: Some(LONG),
-        ..order(1)
-    };
+    let order = Order { spec: 7, attempt: 3, index: Some(5), time_left: Some(LONG), ..order(1) };
     let run = order.run;
     coordinator.order(vec![order.clone()]).await;
     coordinator.until_ended(1).await;
@@ -59,11 +53,8 @@ async fn what_is_not_allowed_is_refused_with_all_reasons_and_costs_one_run() {
     let worker = worker_with(&script, WorkerConfig { ceiling, ..WorkerConfig::new("narrow", 1) });
     let mut coordinator = Coordinator::greet(&worker, hello());
     let small = Limits { memory: 1 << 20, input: 16, ..Limits::default() };
-    let over = Spec {
-        grants: Grants { clock: true, ..Grants::default() },
-        size: 33 << 20,
-        ..spec(1)
-    };
+    let over =
+        Spec { grants: Grants { clock: true, ..Grants::default() }, size: 33 << 20, ..spec(1) };
     coordinator.say(ToWorker::Specs(vec![Spec { limits: small, ..spec(0) }, over])).await;
     let fits = order(1);
     let refused = Order { spec: 1, ..order(2) };

@@ -6,9 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use sandmill_core::{
-    Attempt, Component, ComponentInfo, Grants, Invoker, Limits, Report, Usage,
-};
+use sandmill_core::{Attempt, Component, ComponentInfo, Grants, Invoker, Limits, Report, Usage};
 use sandmill_executors::worker::{Worker, WorkerConfig, WorkerSession, WorkerStatus};
 use sandmill_transport::message::{
     Ending, FromWorker, Goodbye, HandBack, Hello, LeaseId, Noted, Order, Payload, RunLease,
@@ -237,6 +235,11 @@ impl Coordinator {
         self.link = self.worker.open("peer", &self.hello).unwrap();
         self.heard = Heard::default();
         self.say(ToWorker::Specs(vec![spec(0)])).await;
+    }
+
+    /// Its link alone, without a hold on the worker.
+    pub(crate) fn into_link(self) -> WorkerSession {
+        self.link
     }
 
     pub(crate) async fn say(&self, message: ToWorker) {
