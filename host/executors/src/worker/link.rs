@@ -36,7 +36,8 @@ pub struct WorkerSession {
     pub welcome: Welcome,
     /// Where what the coordinator says goes.
     pub to_worker: mpsc::Sender<ToWorker>,
-    /// Where what the worker says comes from; it ends after the worker's goodbye, or when another
+    /// Where what the worker says comes from, to be read whether or not there is room to speak: a
+    /// worker to which nobody listens stops listening too. It ends after the worker's goodbye, or when another
     /// link of the same session has come.
     pub from_worker: mpsc::Receiver<FromWorker>,
 }

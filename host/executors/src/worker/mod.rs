@@ -10,6 +10,7 @@ mod link;
 mod outbox;
 mod process;
 mod receiving;
+mod serve;
 mod session;
 mod sessions;
 mod slots;
@@ -31,5 +32,6 @@ pub use config::{
 };
 pub use link::WorkerSession;
 pub use receiving::Receiving;
+pub use serve::{CHUNK_PATIENCE, serve};
 pub use status::{SessionStatus, WorkerStatus};
 pub use worker::Worker;

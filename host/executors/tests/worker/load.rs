@@ -107,19 +107,20 @@ async fn one_that_does_not_listen_costs_bounded_memory_and_nobody_else_anything(
     other.settles = true;
     other.order(orders(100)).await;
     other.until_ended(100).await;
-    // Once it listens, it hears of all it was taken.
+    // Once it listens, it hears of all it was taken. It must not wait for room to speak meanwhile.
     let mut deaf = deaf;
-    deaf.settles = true;
-    let mut heard = 0;
+    let (mut heard, mut unsettled) = (0, Vec::new());
     while heard == 0 || worker.status().sessions.iter().any(|s| s.waiting + s.kept > 0) {
         match tokio::time::timeout(Duration::from_millis(50), deaf.link.from_worker.recv()).await {
             Ok(Some(FromWorker::Ended(reports))) => {
                 heard += reports.len();
-                let settled = reports.iter().map(|report| report.of).collect();
-                deaf.say(ToWorker::Settled(settled)).await;
+                unsettled.extend(reports.iter().map(|report| report.of));
             }
             Ok(Some(_)) | Err(_) => {}
             Ok(None) => panic!("the link has ended"),
+        }
+        if let Ok(room) = deaf.link.to_worker.try_reserve() {
+            room.send(ToWorker::Settled(std::mem::take(&mut unsettled)));
         }
     }
     assert!(heard > KEPT);

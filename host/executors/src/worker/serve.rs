@@ -1,0 +1,93 @@
+//! A worker behind a direct link: what the transport asks of it, and how it serves until it is told
+//! to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use sandmill_transport::direct::{
+    ChunkStream, Listener, OpenLink, Peer, ServeError, ServeOptions, WorkerService, serve_with,
+};
+use sandmill_transport::message::{Goodbye, Hello};
+use sandmill_transport::security::ServerSecurity;
+use sandmill_wire::Digest;
+use tokio_util::sync::CancellationToken;
+
+use super::link::WorkerSession;
+use super::worker::Worker;
+
+/// How long the next chunk of bytes on their way may take: a slow link brings one in half a minute.
+pub const CHUNK_PATIENCE: Duration = Duration::from_secs(60);
+
+#[async_trait]
+impl WorkerService for Worker {
+    async fn open(&self, peer: &Peer, hello: Hello) -> Result<OpenLink, Goodbye> {
+        // By its name: its address is another after each broken link.
+        let opened = Self::open(self, &peer.name, &hello)?;
+        let WorkerSession { welcome, to_worker, from_worker } = opened;
+        Ok(OpenLink { welcome, to_worker, from_worker })
+    }
+
+    async fn put(
+        &self,
+        _: &Peer,
+        digest: Digest,
+        size: u64,
+        mut chunks: ChunkStream,
+    ) -> Result<(), Goodbye> {
+        let Some(mut receiving) = self.receive(digest, size).await? else { return Ok(()) };
+        loop {
+            let next = tokio::time::timeout(CHUNK_PATIENCE, chunks.next()).await;
+            let next = next.map_err(|_| Goodbye::Busy("the bytes did not come on".to_owned()))?;
+            match next {
+                Some(Ok(chunk)) => receiving.push(&chunk)?,
+                Some(Err(error)) => return Err(Goodbye::Protocol(error.to_string())),
+                None => return receiving.finish().await,
+            }
+        }
+    }
+
+    async fn get(&self, _: &Peer, digest: Digest) -> Result<Bytes, Goodbye> {
+        let missing = || Goodbye::Missing(format!("{digest} is not at this worker"));
+        self.bytes_of(&digest).ok_or_else(missing)
+    }
+}
+
+/// Serves a worker at an address until `stop`; then drains it, with so much time for what runs, and
+/// is ready when all has been said. When `hurry` comes, what is left of that is done at once.
+///
+/// # Errors
+/// When the address and the certificates do not fit each other; nobody was served then.
+pub async fn serve(
+    worker: &Arc<Worker>,
+    listener: Listener,
+    security: ServerSecurity,
+    options: ServeOptions,
+    grace: Duration,
+    stop: CancellationToken,
+    hurry: CancellationToken,
+) -> Result<(), ServeError> {
+    let silent = CancellationToken::new();
+    let service = Arc::clone(worker) as Arc<dyn WorkerService>;
+    let serving = serve_with(listener, security, service, options, silent.clone());
+    let leaving = async {
+        stop.cancelled().await;
+        let drained = worker.drain(grace);
+        tokio::pin!(drained);
+        tokio::select! {
+            () = &mut drained => {}
+            () = hurry.cancelled() => {
+                tokio::join!(&mut drained, worker.drain(Duration::ZERO));
+            }
+        }
+        // The links have ended by themselves, so there is nothing left to be cut off.
+        silent.cancel();
+    };
+    let mut serving = std::pin::pin!(serving);
+    tokio::select! {
+        served = &mut serving => return served,
+        () = leaving => {}
+    }
+    serving.await
+}
