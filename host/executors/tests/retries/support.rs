@@ -12,7 +12,7 @@ use sandmill_core::{
     Attempt, AttemptEnd, Call, CallOptions, Component, ComponentInfo, Event, EventKind, Events,
     Executor, Invoker, Report, RetryDelay, RetryPolicy, StartContext, State, TaskFuture, Usage,
 };
-use sandmill_executors::{InlineExecutor, PoolConfig, PoolExecutor};
+use sandmill_executors::{DEFAULT_QUEUE, InlineExecutor};
 use sandmill_wire::{End, EndKind, Failure, Outcome, RunId, Value};
 
 /// Longer than anything takes that works.
@@ -99,7 +99,8 @@ pub(crate) fn ended(kind: EndKind) -> Report {
 }
 
 pub(crate) fn call(task: &str) -> Call {
-    Call::new(&Component::new(&b"component"[..], "memory"), task, Value::nil())
+    let arguments = Value::encode(&HashMap::<String, u64>::new()).unwrap();
+    Call::new(&Component::new(&b"component"[..], "memory"), task, arguments)
 }
 
 pub(crate) fn with(call: Call, change: impl FnOnce(&mut CallOptions)) -> Call {
@@ -137,8 +138,7 @@ pub(crate) fn inline(script: &Arc<Script>) -> (Arc<dyn Executor>, Arc<Script>) {
 
 pub(crate) fn pool(script: &Arc<Script>, slots: usize) -> (Arc<dyn Executor>, Arc<Script>) {
     let invoker = Arc::clone(script) as Arc<dyn Invoker>;
-    let config = PoolConfig { slots, ..PoolConfig::default() };
-    (Arc::new(PoolExecutor::new(invoker, config)), Arc::clone(script))
+    (crate::maker::pool(invoker, slots, DEFAULT_QUEUE), Arc::clone(script))
 }
 
 /// All that was told of one run.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use sandmill_core::Report;
+use sandmill_core::{Report, Usage};
 use sandmill_scheduler::{
     Action, Event, HandBackWhy, HostId, HostVerdict, LeaseId, LostWhy, RunNo, Standing,
 };
@@ -138,12 +138,15 @@ impl Carrier {
         let (Some(entry), Some(report)) = (self.runs.remove(run), self.taking.take()) else {
             return;
         };
-        let cancelled = matches!(
+        let stopped = matches!(
             &report.outcome,
-            Outcome::Ended(end) if end.kind == EndKind::Cancelled
+            Outcome::Ended(end) if matches!(end.kind, EndKind::Cancelled | EndKind::TimedOut)
         );
-        if entry.expired && !entry.started && cancelled && !entry.ticket.is_cancelled() {
-            // It was taken back because it had not started in its time.
+        // The worker sees a deadline pass as well.
+        let late = entry.ticket.expires().is_some_and(|expiry| expiry <= Instant::now());
+        let unstarted = !entry.started && report.usage == Usage::default();
+        if stopped && unstarted && (late || entry.expired) && !entry.ticket.is_cancelled() {
+            // It was not started in its time.
             entry.ticket.expire();
         } else {
             entry.ticket.finish(report);

@@ -139,7 +139,12 @@ impl Driver {
                 () = stop.cancelled() => return,
                 () = desk.news() => {}
                 _ = self.heard.recv_many(&mut news, NEWS_BATCH) => {}
-                Some(worker) = told.recv() => self.worker(worker),
+                Some(worker) = told.recv() => {
+                    self.worker(worker);
+                    while let Ok(worker) = told.try_recv() {
+                        self.worker(worker);
+                    }
+                }
                 () = sleep_until(self.carrier.next_look().into()) => {}
                 Some(_) = self.links.join_next() => {}
             }

@@ -1,0 +1,4 @@
+//! What the executors of one process promise.
+
+mod maker;
+mod table;
