@@ -11,6 +11,7 @@ use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tonic::Request;
 use tonic::body::Body;
 use tonic::client::Grpc;
@@ -141,7 +142,8 @@ async fn greet(
             written.len()
         )));
     }
-    let (sender, frames) = LinkSender::new();
+    let over = CancellationToken::new();
+    let (sender, frames) = LinkSender::new(&over);
     let mut request = Request::new(frames);
     request.metadata_mut().insert_bin(HELLO, MetadataValue::from_bytes(&written));
     let mut grpc = http.grpc(MAX_RECEIVED_FRAME);
@@ -173,7 +175,7 @@ async fn greet(
         while let Ok(Some(_)) = stream.message().await {}
         return Err(LinkError::Version { ours: hello.versions, theirs: spoken });
     }
-    let receiver = LinkReceiver::new(stream, trouble.clone());
+    let receiver = LinkReceiver::new(stream, trouble.clone(), over);
     let blobs = BlobClient::new(http, trouble);
     Ok((welcome, Connection { sender, receiver, blobs }))
 }

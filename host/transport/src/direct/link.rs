@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::Stream;
+use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 use tonic::Streaming;
 
 use super::refusal::understand;
@@ -32,14 +33,20 @@ struct Waiting {
 pub struct LinkSender {
     queue: mpsc::Sender<Waiting>,
     room: Arc<Semaphore>,
+    over: CancellationToken,
 }
 
 impl LinkSender {
-    /// A sender, and what it sends as frames.
-    pub(super) fn new() -> (Self, Frames) {
+    /// A sender, and what it sends as frames, until `over`.
+    pub(super) fn new(over: &CancellationToken) -> (Self, Frames) {
         let (queue, waiting) = mpsc::channel(LINK_QUEUE);
         let room = Arc::new(Semaphore::new(LINK_QUEUE_BYTES));
-        (Self { queue, room }, Frames { waiting, batch: Batch::default() })
+        let frames = Frames {
+            waiting,
+            batch: Batch::default(),
+            over: Box::pin(over.clone().cancelled_owned()),
+        };
+        (Self { queue, room, over: over.clone() }, frames)
     }
 
     /// Says something. Waits while the link is full ([`LINK_QUEUE_BYTES`], [`LINK_QUEUE`]). A long
@@ -48,7 +55,12 @@ impl LinkSender {
     /// # Errors
     /// The link has ended, or one item does not fit a frame.
     pub async fn send(&self, message: ToWorker) -> Result<(), SendError> {
-        for piece in pieces(message)? {
+        let pieces = pieces(message)?;
+        self.over.run_until_cancelled(self.enter(pieces)).await.ok_or(SendError::Closed)?
+    }
+
+    async fn enter(&self, pieces: Vec<Bytes>) -> Result<(), SendError> {
+        for piece in pieces {
             let room = Arc::clone(&self.room)
                 .acquire_many_owned(size(&piece))
                 .await
@@ -68,8 +80,11 @@ impl LinkSender {
             TrySendError::Full(()) => SendError::Full,
             TrySendError::Closed(()) => SendError::Closed,
         };
+        if self.is_closed() {
+            return Err(SendError::Closed);
+        }
         if pieces.is_empty() {
-            return if self.is_closed() { Err(SendError::Closed) } else { Ok(()) };
+            return Ok(());
         }
         if pieces.len() > self.queue.max_capacity() {
             return Err(SendError::Full);
@@ -89,12 +104,15 @@ impl LinkSender {
     /// Whether the link has ended.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.queue.is_closed()
+        self.over.is_cancelled() || self.queue.is_closed()
     }
 
     /// Waits until the link has ended.
     pub async fn closed(&self) {
-        self.queue.closed().await;
+        tokio::select! {
+            () = self.over.cancelled() => {}
+            () = self.queue.closed() => {}
+        }
     }
 }
 
@@ -108,10 +126,10 @@ fn size(piece: &Bytes) -> u32 {
 
 /// What waits in a link, as frames. They are made when the connection has room for one, so what
 /// comes while it is busy shares them.
-#[derive(Debug)]
 pub(super) struct Frames {
     waiting: mpsc::Receiver<Waiting>,
     batch: Batch,
+    over: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl Stream for Frames {
@@ -119,6 +137,10 @@ impl Stream for Frames {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let this = &mut *self;
+        if this.over.as_mut().poll(context).is_ready() {
+            this.waiting.close();
+            return Poll::Ready(None);
+        }
         while !this.batch.is_full() {
             match this.waiting.poll_recv(context) {
                 Poll::Ready(Some(next)) => this.batch.push(next.piece),
@@ -137,11 +159,15 @@ pub struct LinkReceiver {
     trouble: Trouble,
     heard: VecDeque<FromWorker>,
     ended: bool,
+    over: CancellationToken,
+    _over: DropGuard,
 }
 
 impl LinkReceiver {
-    pub(super) fn new(stream: Streaming<Bytes>, trouble: Trouble) -> Self {
-        Self { stream, trouble, heard: VecDeque::new(), ended: false }
+    /// What comes over the stream. When it has ended, or is dropped, the link is over.
+    pub(super) fn new(stream: Streaming<Bytes>, trouble: Trouble, over: CancellationToken) -> Self {
+        let _over = over.clone().drop_guard();
+        Self { stream, trouble, heard: VecDeque::new(), ended: false, over, _over }
     }
 
     /// The next thing that the worker says; none when the link has ended in order, or after an
@@ -165,13 +191,19 @@ impl LinkReceiver {
                     Err(error) => LinkError::Protocol(error.to_string()),
                 },
                 Ok(None) => {
-                    self.ended = true;
+                    self.end();
                     return None;
                 }
                 Err(status) => understand(&status, &self.trouble),
             };
-            self.ended = true;
+            self.end();
             return Some(Err(error));
         }
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        // The sender learns it now, not only when this is dropped.
+        self.over.cancel();
     }
 }

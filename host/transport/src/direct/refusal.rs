@@ -57,7 +57,13 @@ pub(super) fn understand(status: &Status, trouble: &Trouble) -> LinkError {
         Code::Unimplemented => {
             LinkError::Protocol("what is there does not speak it, or another one".to_owned())
         }
-        _ => LinkError::Lost(words(status)),
+        _ => match words(status) {
+            // A reset by whoever dropped its end.
+            words if words.contains("stream no longer needed") => {
+                LinkError::Lost("the other side left without a goodbye".to_owned())
+            }
+            words => LinkError::Lost(words),
+        },
     }
 }
 

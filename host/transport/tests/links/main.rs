@@ -1,0 +1,9 @@
+//! Links between real servers and clients, over real sockets.
+
+mod blobs;
+mod certificates;
+mod hostile;
+mod link;
+mod messages;
+mod refusals;
+mod support;
