@@ -8,5 +8,6 @@ mod load;
 mod orders;
 mod random;
 mod said;
+mod served;
 mod support;
 mod values;
