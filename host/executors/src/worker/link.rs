@@ -19,8 +19,9 @@ use super::config::{HEARTBEAT_BOUNDS, HEARTBEATS_MISSED, LAST_WORDS, MAX_SPECS};
 use super::outbox::Outbox;
 use super::process;
 use super::sessions::Opened;
+use super::shared::Shared;
 use super::spec::{Checked, SpecEntry};
-use super::state::{Shared, State};
+use super::state::State;
 use super::worker::Worker;
 
 /// Messages that wait between a worker and what carries them, each way.

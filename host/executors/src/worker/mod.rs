@@ -13,6 +13,7 @@ mod receiving;
 mod serve;
 mod session;
 mod sessions;
+mod shared;
 mod slots;
 mod spec;
 mod state;

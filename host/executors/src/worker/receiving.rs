@@ -9,7 +9,8 @@ use sandmill_wire::Digest;
 
 use super::components::Bring;
 use super::config::ROOM_PATIENCE;
-use super::state::{Shared, Stage};
+use super::shared::Shared;
+use super::state::Stage;
 use super::worker::Worker;
 
 /// Room that is made at once for bytes that are announced; more as they come.

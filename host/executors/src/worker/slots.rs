@@ -9,7 +9,8 @@ use sandmill_core::{Component, Report};
 use sandmill_wire::{Digest, End, EndKind};
 
 use super::ending::wrap;
-use super::state::{Job, Shared, Stage};
+use super::shared::Shared;
+use super::state::{Job, Stage};
 
 /// Starts the slots and the timer.
 pub(super) fn spawn(shared: &Arc<Shared>) -> std::io::Result<()> {

@@ -6,12 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
 use sandmill_core::{Attempt, Call, Clock, Events, Invoker, Usage};
-use sandmill_transport::message::{RunReport, WorkerId};
+use sandmill_transport::message::RunReport;
 use sandmill_wire::{Digest, End, EndKind, RunId};
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::attending::Attending;
@@ -19,29 +16,8 @@ use super::components::Components;
 use super::config::{STARTED_AFTER, WorkerConfig};
 use super::ending::{self, Wrapped, wrap};
 use super::session::{Held, Kept, Phase, Session, Sessions};
+use super::shared::Bells;
 use super::values::{Results, Values};
-
-/// What the parts of one worker share.
-pub(super) struct Shared {
-    pub(super) id: WorkerId,
-    pub(super) config: Arc<WorkerConfig>,
-    pub(super) invoker: Arc<dyn Invoker>,
-    pub(super) state: Mutex<State>,
-    pub(super) bells: Arc<Bells>,
-    /// Has a worker that leaves do so at once.
-    pub(super) hurry: CancellationToken,
-}
-
-/// What wakes the parts of a worker.
-#[derive(Default)]
-pub(super) struct Bells {
-    /// For slots: something can start.
-    pub(super) work: Condvar,
-    /// For the timer: something is due earlier than was known.
-    pub(super) timer: Condvar,
-    /// For whoever waits for room, or for the end: something has gone.
-    pub(super) changed: Notify,
-}
 
 /// How far the worker is on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,8 +9,9 @@ use sandmill_transport::message::WorkerId;
 use tokio_util::sync::CancellationToken;
 
 use super::config::WorkerConfig;
+use super::shared::{Bells, Shared};
 use super::slots;
-use super::state::{Bells, Shared, State};
+use super::state::State;
 
 /// Serves slots to coordinators. When it goes, what is under way is cancelled, and its threads end.
 pub struct Worker {
