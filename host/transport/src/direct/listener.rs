@@ -69,7 +69,9 @@ impl Listener {
         match &self.kind {
             Kind::Tcp(listener) => {
                 let (stream, from) = listener.accept().await?;
-                prepare(&stream)?;
+                // What cannot be set on a connection that is gone already is no fault of the
+                // listener's.
+                let _ = prepare(&stream);
                 // An IPv4 address that came over an IPv6 socket is shown as people know it.
                 let ip: IpAddr = from.ip().to_canonical();
                 Ok((Box::new(stream), SocketAddr::new(ip, from.port()).to_string()))

@@ -203,30 +203,35 @@ async fn a_worker_that_does_not_want_to() {
     assert!(error.map(|_| "a link").unwrap_err().to_string().contains("use a shorter name"));
 }
 
+type Shown = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
 /// A client of the library alone, with or without a certificate.
-fn raw_client(pki: &Pki, certificate: bool, tls12: bool) -> tokio_rustls::TlsConnector {
+fn raw_client(pki: &Pki, shown: Option<Shown>) -> tokio_rustls::TlsConnector {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(pki.0.pem().as_bytes()).unwrap()).unwrap();
-    assert!(!tls12, "this build has TLS 1.3 only");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .with_root_certificates(roots);
-    let mut config = if certificate {
-        let (chain, key) = issued(&pki.0, Role::Submit);
-        builder.with_client_auth_cert(chain, key).unwrap()
-    } else {
-        builder.with_no_client_auth()
+    let mut config = match shown {
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key).unwrap(),
+        None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"h2".to_vec()];
     tokio_rustls::TlsConnector::from(Arc::new(config))
 }
 
-fn issued(
-    authority: &CertAuthority,
-    role: Role,
-) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+/// What a raw client hears in place of an answer.
+async fn raw_refusal(served: &Served, connector: tokio_rustls::TlsConnector) -> String {
+    let stream = TcpStream::connect(("localhost", served.port())).await.unwrap();
+    // In TLS 1.3 the client's part is over before the server has looked at it.
+    let mut tls = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+    let _ = tls.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+    tls.read_to_end(&mut Vec::new()).await.unwrap_err().to_string()
+}
+
+fn issued(authority: &CertAuthority, role: Role) -> Shown {
     let issued = authority.issue(role, vec!["localhost".to_owned()], DEFAULT_VALIDITY).unwrap();
     (
         vec![CertificateDer::from_pem_slice(issued.pem().as_bytes()).unwrap()],
@@ -238,13 +243,8 @@ fn issued(
 async fn no_certificate() {
     let pki = Pki::new();
     let served = Served::on("tls://localhost:0", pki.server("localhost")).await;
-    let stream = TcpStream::connect(("localhost", served.port())).await.unwrap();
-    let connector = raw_client(&pki, false, false);
-    // In TLS 1.3 the client's part is over before the server has looked at it.
-    let mut tls = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
-    let _ = tls.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
-    let error = tls.read_to_end(&mut Vec::new()).await.unwrap_err();
-    assert!(error.to_string().contains("CertificateRequired"), "{error}");
+    let heard = raw_refusal(&served, raw_client(&pki, None)).await;
+    assert!(heard.contains("CertificateRequired"), "{heard}");
     served.told("showed no certificate: it needs one with the role `submit`").await;
     assert_eq!(served.echo.opened.load(Ordering::SeqCst), 0);
 }
@@ -291,4 +291,23 @@ async fn a_certificate_without_a_role() {
     )
     .unwrap_err();
     assert!(error.to_string().contains("it has no role"), "{error}");
+
+    // The same name and key as our authority's, so the chain is good; but it says no role.
+    let mut authority = rcgen::CertificateParams::default();
+    authority.distinguished_name = rcgen::DistinguishedName::new();
+    let name = &mut authority.distinguished_name;
+    name.push(rcgen::DnType::CommonName, pki.0.info().subject.clone());
+    name.push(rcgen::DnType::OrganizationName, "Sandmill");
+    let pem = std::fs::read_to_string(file("ca.key")).unwrap();
+    let issuer = rcgen::Issuer::new(authority, rcgen::KeyPair::from_pem(&pem).unwrap());
+    let key = rcgen::KeyPair::generate().unwrap();
+    let holder = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+    let certificate = holder.signed_by(&key, &issuer).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
+    let shown = (vec![certificate.der().clone()], key);
+    let served = Served::on("tls://localhost:0", pki.server("localhost")).await;
+    let heard = raw_refusal(&served, raw_client(&pki, Some(shown))).await;
+    assert!(heard.contains("CertificateUnknown"), "{heard}");
+    served.told("it has no role: it was not made by `sandmill cert issue`").await;
+    assert_eq!(served.echo.opened.load(Ordering::SeqCst), 0);
 }
