@@ -137,6 +137,13 @@ impl FlowStopper {
     pub fn interrupt(&self, why: impl Into<Arc<str>>) {
         self.0.interrupt(why.into());
     }
+
+    /// Cancels one run of the flow, or of the flows that it calls, and lets the others go on. Does
+    /// nothing where that run is not under way. An executor that runs calls inside of `submit` (the
+    /// inline one) keeps the flow from hearing of it until that run has ended.
+    pub fn cancel_run(&self, run: RunId) {
+        self.0.cancel_run(run);
+    }
 }
 
 impl fmt::Debug for FlowStopper {

@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Waker};
 
 use parking_lot::Mutex;
 use sandmill_core::CancelToken;
+use sandmill_wire::RunId;
 
 /// What can be asked of one flow's run. Tokens only ever go from unset to set.
 pub(crate) struct Signals {
@@ -21,7 +23,20 @@ pub(crate) struct Signals {
     pub(crate) leave: CancelToken,
     why: Mutex<Option<Arc<str>>>,
     asked: AtomicU8,
+    single: Mutex<Single>,
 }
+
+/// Runs of the flow that are to be cancelled one by one.
+#[derive(Default)]
+struct Single {
+    runs: Vec<RunId>,
+    /// Whoever takes notice of them.
+    waker: Option<Waker>,
+}
+
+/// Requests to cancel single runs that wait to be taken notice of; a flow takes notice at once
+/// unless it waits for its journal. One more is not taken.
+const MAX_SINGLE: usize = 100_000;
 
 impl Signals {
     pub(crate) fn new(flow: CancelToken) -> Arc<Self> {
@@ -33,12 +48,36 @@ impl Signals {
             leave: CancelToken::new(),
             why: Mutex::default(),
             asked: AtomicU8::new(0),
+            single: Mutex::default(),
         })
     }
 
     /// Why the flow was interrupted.
     pub(crate) fn why(&self) -> Arc<str> {
         self.why.lock().clone().unwrap_or_else(|| "no reason given".into())
+    }
+
+    /// Asks that one run of the flow, or of the flows that it calls, be cancelled. One that is not
+    /// under way is none.
+    pub(crate) fn cancel_run(&self, run: RunId) {
+        let mut single = self.single.lock();
+        if single.runs.len() < MAX_SINGLE {
+            single.runs.push(run);
+        }
+        let waker = single.waker.take();
+        drop(single);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Takes the runs that are to be cancelled. Whoever asks is woken when there are more.
+    pub(crate) fn take_single(&self, context: &Context<'_>) -> Vec<RunId> {
+        let mut single = self.single.lock();
+        if !single.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            single.waker = Some(context.waker().clone());
+        }
+        std::mem::take(&mut single.runs)
     }
 
     /// Takes notice of a request to end. The second one stops hooks, the third the journal.

@@ -160,6 +160,7 @@ impl Drive {
             return Poll::Ready(Next::Stop);
         }
         self.pass_on_haste(context);
+        self.cancel_single(context);
         // What has ended comes first: what follows from it may be deeper than what is next, and an
         // executor that runs calls right here has ended its own already.
         if let Poll::Ready(Some(Ok(future))) = self.group.poll_completed(context) {
@@ -226,6 +227,20 @@ impl Drive {
         if !self.haste.leave && leave.poll_cancelled(context).is_ready() {
             self.haste.leave = true;
             flows().for_each(|flow| _ = flow.signals.leave.cancel());
+        }
+    }
+
+    /// Cancels the runs that somebody asked to cancel by themselves; what is not this flow's own may
+    /// be that of a flow that it called.
+    fn cancel_single(&self, context: &Context<'_>) {
+        for run in self.signals.take_single(context) {
+            match self.flying.get(&run) {
+                Some(flight) => flight.future.cancel(),
+                None => {
+                    let flows = self.flying.values().filter_map(|flight| flight.sub_flow.as_ref());
+                    flows.for_each(|flow| flow.signals.cancel_run(run));
+                }
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use sandmill_core::Clock;
 use sandmill_flow::{FlowRunFuture, FlowStopper};
-use sandmill_store::Store;
+use sandmill_store::{Store, StoreError};
 use sandmill_wire::RunId;
 
 /// How often requests to cancel flows are looked for while any runs: each 100 ms.
@@ -83,11 +83,23 @@ impl Flows {
                 let stopper = self.0.state.lock().running.get(&run).cloned();
                 match stopper {
                     Some(stopper) => stopper.cancel(),
-                    // Nobody runs it, and nobody else can write that it ends: this process holds
-                    // the store. One that has ended meanwhile, or never was, is no loss.
-                    None => _ = store.cancel_flow(run, ASKED, Clock::system().now()),
+                    None => self.cancel_other(store, run),
                 }
             }
+        }
+    }
+
+    /// Cancels what is not a flow that runs here.
+    fn cancel_other(&self, store: &Store, run: RunId) {
+        // A flow that nobody runs: nobody else can write that it ends, for this process holds the
+        // store. One that has ended meanwhile is no loss.
+        if let Err(StoreError::NoSuchFlow { .. }) =
+            store.cancel_flow(run, ASKED, Clock::system().now())
+        {
+            // Then it is a run of one of them, or never was.
+            let stoppers: Vec<FlowStopper> =
+                self.0.state.lock().running.values().cloned().collect();
+            stoppers.iter().for_each(|stopper| stopper.cancel_run(run));
         }
     }
 

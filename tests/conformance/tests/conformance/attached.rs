@@ -16,6 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_run_is_found_and_waited_for_by_its_id,
         a_task_is_found_by_its_place_and_has_its_own_end,
         a_flow_is_cancelled_through_a_future_from_afar,
+        one_run_of_a_flow_is_cancelled_from_afar,
         what_is_not_there_is_said_so,
     ]
 }
@@ -92,6 +93,38 @@ fn a_flow_is_cancelled_through_a_future_from_afar(bench: &Bench) {
     afar.cancel();
     assert_eq!(afar.wait(Some(LONG)).kind, StateType::Cancelled);
     assert_eq!(future.wait(Some(LONG)).kind, StateType::Cancelled);
+}
+
+fn one_run_of_a_flow_is_cancelled_from_afar(bench: &Bench) {
+    if bench.executor.runs_in_submit {
+        // The flow's own thread is in the run: it hears of nothing less than its own end.
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let (_host, future) = start(bench, directory.path(), 600_000);
+    let runs = Runs::open(directory.path().join("data")).unwrap();
+    let place = format!("{}/wait", future.id());
+    let waits = until(|| runs.task(&place).ok());
+    until(|| (waits.state().kind == StateType::Running).then_some(()));
+    waits.cancel();
+    assert_eq!(waits.wait(Some(LONG)).kind, StateType::Cancelled);
+    // The flow goes on, and comes to what it makes of that.
+    let end = future.wait(Some(LONG));
+    assert_eq!(end.kind, StateType::Failed, "{end}");
+    let why = future.result(Some(LONG)).unwrap_err().to_string();
+    assert!(why.contains("wait"), "{why}");
+}
+
+/// Asks again and again until there is an answer.
+fn until<T>(ask: impl Fn() -> Option<T>) -> T {
+    let asked = std::time::Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(asked.elapsed() < LONG, "it took too long");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn what_is_not_there_is_said_so(bench: &Bench) {

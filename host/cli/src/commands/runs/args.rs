@@ -52,7 +52,7 @@ pub(super) enum Action {
     Explain(OneArgs),
     /// Show a flow run that is under way elsewhere, until it ends
     Watch(WatchArgs),
-    /// Cancel a flow run, also one that another process runs
+    /// Cancel a flow run or one run of it, also when another process runs it
     Cancel(CancelArgs),
     /// Go on with a flow run that was interrupted: nothing that has ended is done again
     Resume(ResumeArgs),
@@ -251,7 +251,7 @@ pub(super) struct WatchArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct CancelArgs {
-    /// The flow run.
+    /// The flow run, or one run of a task of it; then the flow goes on without that.
     pub(super) id: String,
     /// Do not wait until it has ended.
     #[arg(long)]
