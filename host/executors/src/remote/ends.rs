@@ -92,13 +92,16 @@ impl Ends {
             let told = self.told.notified();
             let mut told = std::pin::pin!(told);
             told.as_mut().enable();
-            let line = self.line.lock();
-            if line.words.len() < MAX_WORDS || line.closed {
+            if self.is_calm() {
                 return;
             }
-            drop(line);
             told.await;
         }
+    }
+
+    fn is_calm(&self) -> bool {
+        let line = self.line.lock();
+        line.words.len() < MAX_WORDS || line.closed
     }
 
     /// No more words come: the thread tells those that are there, and ends.

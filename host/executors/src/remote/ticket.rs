@@ -42,7 +42,7 @@ pub(super) struct Inner {
 /// Where the end of a ticket goes.
 pub(super) enum Route {
     /// A run that was taken out of the queue.
-    Queue(Held),
+    Queue(Box<Held>),
     /// A lane, which blocks for the report.
     Lane(Arc<Answer>),
 }
@@ -72,11 +72,11 @@ impl Ticket {
             expires,
             events: job.events().clone(),
             ends: Arc::clone(ends),
-            route: Route::Queue(Held {
+            route: Route::Queue(Box::new(Held {
                 number,
                 job: Mutex::new(Some(job)),
                 started: Mutex::new(None),
-            }),
+            })),
         };
         Self { inner: Some(Arc::new(inner)) }
     }

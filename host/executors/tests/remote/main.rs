@@ -6,6 +6,7 @@ mod attempts;
 mod crowds;
 mod hosts;
 mod maker;
+mod sockets;
 #[path = "../retries/support.rs"]
 mod support;
 #[path = "../executors/table.rs"]

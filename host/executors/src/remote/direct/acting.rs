@@ -12,6 +12,7 @@ use sandmill_wire::{End, EndKind, Outcome};
 
 use super::super::fleet::HostState;
 use super::carrier::Carrier;
+use super::outbox::Outbox;
 
 /// Hosts that one reason for waiting names.
 const HOSTS_SHOWN: usize = 8;
@@ -21,16 +22,8 @@ impl Carrier {
     pub(super) fn act(&mut self, action: Action) {
         match action {
             Action::Assign { run, host, lease } => self.assign(run, host, lease),
-            Action::Recall { run, host, lease } => {
-                if !self.take_back(run, host, lease) {
-                    self.with_outbox(run, host, lease, |outbox, of| outbox.recall(of));
-                }
-            }
-            Action::Cancel { run, host, lease } => {
-                if !self.take_back(run, host, lease) {
-                    self.with_outbox(run, host, lease, |outbox, of| outbox.cancel(of));
-                }
-            }
+            Action::Recall { run, host, lease } => self.ask_back(run, host, lease, Outbox::recall),
+            Action::Cancel { run, host, lease } => self.ask_back(run, host, lease, Outbox::cancel),
             Action::Take { run, .. } => self.ended(run),
             Action::Stale { host, .. } => {
                 if let Some(host) = self.host_mut(host) {
@@ -111,26 +104,25 @@ impl Carrier {
         }
     }
 
-    /// Takes back an order that has not gone, because its arguments are on their way still.
-    fn take_back(&mut self, run: RunNo, host: HostId, lease: LeaseId) -> bool {
-        let taken = self.with_outbox(run, host, lease, |outbox, of| outbox.take_back(of));
-        if taken == Some(true) {
-            let why = HandBackWhy::Asked;
-            self.events.push_back(Event::HandBack { host, run, lease, why });
-        }
-        taken == Some(true)
-    }
-
-    fn with_outbox<T>(
-        &self,
+    /// Asks for a run back, or to stop it. An order that has not gone, because its arguments are on
+    /// their way still, is back at once.
+    fn ask_back(
+        &mut self,
         run: RunNo,
         host: HostId,
         lease: LeaseId,
-        act: impl FnOnce(&super::outbox::Outbox, RunLease) -> T,
-    ) -> Option<T> {
-        let run = self.runs.get(run)?.ticket.run();
-        let host = self.hosts.get(&host.0)?;
-        Some(act(&host.outbox, RunLease { run, lease: message::LeaseId(lease.0) }))
+        ask: impl FnOnce(&Outbox, RunLease),
+    ) {
+        let (Some(entry), Some(known)) = (self.runs.get(run), self.hosts.get(&host.0)) else {
+            return;
+        };
+        let of = RunLease { run: entry.ticket.run(), lease: message::LeaseId(lease.0) };
+        if known.outbox.take_back(of) {
+            let why = HandBackWhy::Asked;
+            self.events.push_back(Event::HandBack { host, run, lease, why });
+        } else {
+            ask(&known.outbox, of);
+        }
     }
 
     /// The end that the scheduler was just told of counts.

@@ -194,8 +194,10 @@ impl Driver {
                 view.as_ref().map_or(0, |view| view.holds),
             )
         });
-        let usable = self.carrier.hosts.values().filter(|host| host.is_placed);
-        let memory = usable.filter_map(|host| Some(host.welcome.as_ref()?.ceiling.memory)).max();
+        let there = self.carrier.hosts.values().filter(|host| host.is_placed);
+        let memory = there.clone().filter_map(|host| Some(host.welcome.as_ref()?.ceiling.memory));
+        let memory = memory.max();
+        let usable = there.map(|host| (host.address.as_str(), scheduler.runs_at(host.id).count()));
         let shown = Shown { slots, hosts: hosts.collect(), max_memory: memory };
         *self.shown.lock() = shown;
         let counts = scheduler.counts();
@@ -203,6 +205,8 @@ impl Driver {
             waiting: counts.waiting,
             placed: counts.placed,
             slots: counts.slots,
+            oldest_wait: scheduler.oldest_wait(now),
+            hosts: usable.map(|(address, runs)| (address.to_owned(), runs)).collect(),
         });
     }
 

@@ -38,7 +38,9 @@ impl Carrier {
             NewsKind::Opened(welcome) => self.opened(host, news.connection, welcome),
             NewsKind::Failed(error) => {
                 known.why = Some(error.words);
-                if !known.is_placed {
+                // One that was never reached may be coming up: a start waits for it a little.
+                let is_new = known.connection == 0 && error.is_passing;
+                if !known.is_placed && !is_new {
                     known.state = HostState::Down;
                 }
             }

@@ -9,10 +9,13 @@ mod fleet;
 mod hearing;
 mod hosts;
 mod link;
+mod local;
 mod outbox;
 mod runs;
 mod socket;
 mod stages;
+#[cfg(test)]
+mod tests;
 mod way;
 mod workers;
 
@@ -22,6 +25,10 @@ pub use config::{
     NEWS_QUEUE, OTHERS_PATIENCE, SILENT_HEARTBEATS, STOP_PATIENCE, TICK, TRANSFER_TRIES,
 };
 pub use fleet::DirectFleet;
+pub use local::{
+    END_PATIENCE, LIVED_LEAST, LOCAL_LOOK, LocalConfig, LocalWorkers, MAX_LOCAL_WORKERS,
+    MAX_STILLBORN,
+};
 pub use socket::SocketWay;
 pub use way::{Blobs, Connected, Ear, Mouth, Way, WayError};
 pub use workers::{Demand, ListedWorkers, WorkerNews, Workers};

@@ -1,6 +1,7 @@
 //! Providers of workers: a list, processes of this machine, or an embedder's own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -10,7 +11,7 @@ use tokio::sync::mpsc;
 use super::way::Way;
 
 /// How busy the workers of a fleet are, for providers that have more or less of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Demand {
     /// Runs that wait for a host.
     pub waiting: usize,
@@ -18,6 +19,11 @@ pub struct Demand {
     pub placed: usize,
     /// Slots of all hosts that take runs.
     pub slots: usize,
+    /// How long the run that has waited longest for a host has.
+    pub oldest_wait: Option<Duration>,
+    /// The hosts that are there, by address, and how many runs each has: with those that wait there
+    /// and those whose results are on their way.
+    pub hosts: Vec<(String, usize)>,
 }
 
 /// Workers that come and go.
