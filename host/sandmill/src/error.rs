@@ -18,6 +18,9 @@ pub enum HostError {
     /// The data directory could not be opened.
     #[error(transparent)]
     Store(#[from] sandmill_store::StoreError),
+    /// What the host was to be made of does not go together.
+    #[error("the host cannot be set up: {0}")]
+    Setup(&'static str),
     /// A component's file could not be read.
     #[error("`{}` could not be read", path.display())]
     Read {

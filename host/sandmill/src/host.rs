@@ -8,12 +8,14 @@ use sandmill_core::{
     Call, CallOptions, CancelToken, Clock, Component, ComponentInfo, Events, Executor, FutureList,
     Grants, Invoker, Limits, MapOptions, Observer, StartContext, TaskFuture,
 };
+use sandmill_executors::remote::{HostStatus, RemoteExecutor};
 use sandmill_executors::{InlineExecutor, PoolConfig, PoolExecutor};
 use sandmill_flow::FlowRunner;
 use sandmill_sandbox::{CacheConfig, Sandbox, SandboxConfig};
 use sandmill_store::{Cache, CacheBounds, CachingInvoker, LogStore, Store, StoreConfig};
 
 use crate::flow::{FlowError, Flows};
+use crate::remote::{Isolation, RemoteSettings, WorkerCommand, pool_of_processes};
 use crate::{HostError, Task, load_component};
 
 /// What a host that was given a data directory calls itself to others who want it.
@@ -30,6 +32,8 @@ pub enum ExecutorKind {
     /// Slots of its own, by default one a core.
     #[default]
     Pool,
+    /// Other hosts: see [`HostBuilder::remote`].
+    Remote,
 }
 
 type MakeExecutor = Box<dyn FnOnce(Arc<dyn Invoker>) -> Arc<dyn Executor>>;
@@ -39,6 +43,9 @@ type MakeExecutor = Box<dyn FnOnce(Arc<dyn Invoker>) -> Arc<dyn Executor>>;
 pub struct HostBuilder {
     kind: ExecutorKind,
     pool: PoolConfig,
+    isolation: Isolation,
+    worker_command: Option<WorkerCommand>,
+    remote: Option<RemoteSettings>,
     custom: Option<MakeExecutor>,
     cache: Option<CacheConfig>,
     sandbox: SandboxConfig,
@@ -83,6 +90,29 @@ impl HostBuilder {
     #[must_use]
     pub const fn queue(mut self, queue: usize) -> Self {
         self.pool.queue = queue;
+        self
+    }
+
+    /// What keeps the runs of a pool apart. Default: threads. Processes need a
+    /// [`HostBuilder::worker_command`].
+    #[must_use]
+    pub const fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = isolation;
+        self
+    }
+
+    /// What makes a worker of this machine, for a pool in processes: `sandmill worker`, or a program
+    /// of your own over [`crate::WorkerHost`].
+    #[must_use]
+    pub fn worker_command(mut self, command: WorkerCommand) -> Self {
+        self.worker_command = Some(command);
+        self
+    }
+
+    /// The hosts of a remote executor.
+    #[must_use]
+    pub fn remote(mut self, settings: RemoteSettings) -> Self {
+        self.remote = Some(settings);
         self
     }
 
@@ -153,9 +183,10 @@ impl HostBuilder {
         if let Some(cache) = self.cache {
             config.cache = cache;
         }
-        config.slots = match self.kind {
-            ExecutorKind::Inline => 1,
-            ExecutorKind::Pool => self.pool.slots.max(1),
+        config.slots = match (self.kind, self.isolation) {
+            (ExecutorKind::Pool, Isolation::Threads) => self.pool.slots.max(1),
+            // Elsewhere, this process makes components ready and runs flows that are code.
+            _ => 1,
         };
         let sandbox = Sandbox::new(config)?;
         let store = match self.store {
@@ -164,15 +195,36 @@ impl HostBuilder {
             None => None,
         };
         let history = store.map(|store| History::new(store, self.cache_bounds));
-        let sandboxed: Arc<dyn Invoker> = Arc::new(sandbox.clone());
-        let invoker: Arc<dyn Invoker> = match &history {
-            Some(history) => Arc::new(CachingInvoker::new(sandboxed, Arc::clone(&history.cache))),
-            None => sandboxed,
+        let local: Arc<dyn Invoker> = Arc::new(sandbox.clone());
+        let wrap = |invoker: Arc<dyn Invoker>| -> Arc<dyn Invoker> {
+            match &history {
+                Some(history) => Arc::new(CachingInvoker::new(invoker, Arc::clone(&history.cache))),
+                None => invoker,
+            }
         };
-        let executor: Arc<dyn Executor> = match (self.custom, self.kind) {
-            (Some(make), _) => make(invoker),
-            (None, ExecutorKind::Inline) => Arc::new(InlineExecutor::new(invoker)),
-            (None, ExecutorKind::Pool) => Arc::new(PoolExecutor::new(invoker, self.pool)),
+        let mut remote = None;
+        let executor: Arc<dyn Executor> = match (self.custom, self.kind, self.isolation) {
+            (Some(make), ..) => make(wrap(local)),
+            (None, ExecutorKind::Inline, _) => Arc::new(InlineExecutor::new(wrap(local))),
+            (None, ExecutorKind::Pool, Isolation::Threads) => {
+                Arc::new(PoolExecutor::new(wrap(local), self.pool))
+            }
+            (None, kind, _) => {
+                let config = match kind {
+                    ExecutorKind::Remote => self
+                        .remote
+                        .ok_or(HostError::Setup("a remote executor needs RemoteSettings"))?
+                        .executor("remote", self.pool.queue),
+                    _ => self
+                        .worker_command
+                        .map(|command| pool_of_processes(command, self.pool.slots))
+                        .ok_or(HostError::Setup("a pool in processes needs a worker command"))?
+                        .executor("pool", self.pool.queue),
+                };
+                let made = Arc::new(RemoteExecutor::new(local, wrap, config));
+                remote = Some(Arc::clone(&made));
+                made
+            }
         };
         let events = Events::new(Clock::system());
         self.observers.into_iter().for_each(|observer| events.observe(observer));
@@ -183,7 +235,7 @@ impl HostBuilder {
         pollster::block_on(executor.start(context))?;
         let runner = FlowRunner::new(Arc::clone(&executor), events.clone());
         let (options, flows) = (Arc::new(self.options), Flows::default());
-        Ok(Host { sandbox, executor, events, options, runner, flows, history })
+        Ok(Host { sandbox, executor, remote, events, options, runner, flows, history })
     }
 }
 
@@ -224,6 +276,8 @@ impl History {
 pub struct Host {
     sandbox: Sandbox,
     executor: Arc<dyn Executor>,
+    /// The same, where its runs are made in other processes.
+    remote: Option<Arc<RemoteExecutor>>,
     events: Events,
     options: Arc<CallOptions>,
     runner: FlowRunner,
@@ -305,6 +359,12 @@ impl Host {
     #[must_use]
     pub fn executor(&self) -> &Arc<dyn Executor> {
         &self.executor
+    }
+
+    /// The hosts that runs are made on, as they stand; none where that is this process.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<HostStatus> {
+        self.remote.as_ref().map(|remote| remote.hosts()).unwrap_or_default()
     }
 
     /// Where the events of all runs come through.

@@ -31,7 +31,9 @@ mod error;
 mod flow;
 mod host;
 mod load;
+mod remote;
 mod task;
+mod worker_host;
 mod zip;
 
 pub use attach::{ATTACH_POLL_LEAST, ATTACH_POLL_MOST, AttachError, MAX_ATTACHED, Runs};
@@ -42,7 +44,12 @@ pub use flow::{
 };
 pub use host::{ExecutorKind, Host, HostBuilder, SETTLE_GRACE};
 pub use load::load_component;
+pub use remote::{
+    DEFAULT_LOCAL_WORKERS, Isolation, MAX_POOL_PROCESSES, RemoteSettings, RemoteWorkers,
+    WorkerCommand,
+};
 pub use task::Task;
+pub use worker_host::{WorkerHost, WorkerHostError, WorkerSettings};
 pub use zip::{Zip, ZipError};
 
 /// Flow files: reading, checking and running them.
@@ -57,12 +64,17 @@ pub use sandmill_core::{
     Observer, RetryDelay, RetryPolicy, RunError, State, StateType, TaskDescriptor, TaskFuture,
     TypedFuture, future,
 };
-/// The executors of one process.
+/// The executors: of one process, of processes of this machine, of other hosts.
 pub use sandmill_executors as executors;
+pub use sandmill_executors::remote::{HostState, HostStatus};
 /// The sandbox and its limits.
 pub use sandmill_sandbox as sandbox;
+/// Where runs are placed among hosts, and how many workers there should be.
+pub use sandmill_scheduler as scheduler;
 /// Run history, journals, results and the cache of results: what outlives a process.
 pub use sandmill_store as store;
+/// What crosses between hosts: addresses, certificates, join tokens, links.
+pub use sandmill_transport as transport;
 pub use sandmill_wire::{Digest, End, EndKind, Failure, Outcome, RunId, TrapKind, Value, value};
 
 /// An argument map: `args! { "name" => value, … }`, where a value is anything that serde can
