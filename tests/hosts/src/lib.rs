@@ -1,0 +1,17 @@
+//! The real binary on several hosts, each in a network namespace of its own: workers that are killed
+//! and stopped, links that are cut, slowed and deaf, coordinators that are killed and strangers that
+//! come. The tests themselves are in `tests`.
+#![forbid(unsafe_code)]
+
+mod metrics;
+mod names;
+mod network;
+mod process;
+mod tool;
+mod workload;
+
+pub use metrics::{Metrics, get};
+pub use network::{Deaf, Network};
+pub use process::{Ended, Process};
+pub use tool::may_make_networks;
+pub use workload::{MANY, Workload, marks};

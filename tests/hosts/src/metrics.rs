@@ -1,0 +1,94 @@
+//! What a worker says of itself at `/metrics`, asked for from inside of its host, so that it can be
+//! asked while its link is cut.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+/// Longer than an answer takes.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Numbers by their names, with their labels where they have some.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Metrics(BTreeMap<String, f64>);
+
+impl Metrics {
+    /// Asks inside of a namespace.
+    ///
+    /// # Errors
+    /// There is no answer, or another than the numbers.
+    pub fn ask(namespace: &str, address: SocketAddr) -> Result<Self, String> {
+        let text = get(namespace, address, "/metrics")?;
+        let line = |line: &str| {
+            let (name, number) = line.rsplit_once(' ')?;
+            Some((name.to_owned(), number.parse().ok()?))
+        };
+        let numbers = text.lines().filter(|line| !line.starts_with('#')).filter_map(line);
+        Ok(Self(numbers.collect()))
+    }
+
+    /// The sum of all numbers of this name, whatever their labels.
+    #[must_use]
+    pub fn sum(&self, name: &str) -> f64 {
+        self.0.iter().filter(|(key, _)| plain(key) == name).map(|(_, number)| number).sum()
+    }
+
+    /// The numbers of this name, by their labels.
+    #[must_use]
+    pub fn by_labels(&self, name: &str) -> BTreeMap<&str, f64> {
+        let fits = |key: &&String| plain(key) == name;
+        self.0.keys().filter(fits).map(|key| (&key[name.len()..], self.0[key])).collect()
+    }
+
+    /// Whether there is a number of this name.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.0.keys().any(|key| plain(key) == name)
+    }
+}
+
+fn plain(key: &str) -> &str {
+    key.split('{').next().unwrap_or(key)
+}
+
+/// Asks an HTTP server inside of a namespace for a page.
+///
+/// # Errors
+/// There is no answer, or one that says that something is wrong.
+pub fn get(namespace: &str, address: SocketAddr, page: &str) -> Result<String, String> {
+    let space = Path::new("/run/netns").join(namespace);
+    let page = page.to_owned();
+    // A namespace is a thread's: this one moves there, and ends there.
+    let asking = thread::spawn(move || -> Result<String, String> {
+        let space = File::open(&space).map_err(|error| format!("{}: {error}", space.display()))?;
+        move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network))
+            .map_err(|error| format!("cannot move: {error}"))?;
+        ask(address, &page).map_err(|error| format!("http://{address}{page}: {error}"))
+    });
+    let answer = asking.join().map_err(|_| "the thread panicked".to_owned())??;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or("it is no answer")?;
+    let status = head.lines().next().unwrap_or_default();
+    if status.split(' ').nth(1) == Some("200") {
+        Ok(body.to_owned())
+    } else {
+        Err(format!("{status}: {body}"))
+    }
+}
+
+fn ask(address: SocketAddr, page: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    // An older version of HTTP, in which an answer comes in one piece and then the connection ends.
+    write!(stream, "GET {page} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
