@@ -5,6 +5,7 @@
 mod address;
 pub mod cert;
 pub mod direct;
+pub mod engine;
 pub mod frame;
 mod limits;
 pub mod message;
