@@ -85,11 +85,17 @@ impl Call {
     }
 
     /// The same call as a run that is taken up again, with this behind it.
+    /// Where attempts ran out of memory, the next one may use what the last one of its own process
+    /// would have had after it ([`RetryPolicy::limits_after`]).
     #[must_use]
-    pub const fn taken_up(mut self, id: RunId, past: Past) -> Self {
-        let Past { attempts, cut_off, retry_at } = past;
+    pub fn taken_up(mut self, id: RunId, past: Past) -> Self {
+        let Past { attempts, cut_off, out_of_memory, retry_at } = past;
         self.attempts_cut_off = cut_off;
         self.retry_at = retry_at;
+        let limits = self.options.retries.limits_after_all(&self.options.limits, out_of_memory);
+        if limits != self.options.limits {
+            self.options = Arc::new(CallOptions { limits, ..CallOptions::clone(&self.options) });
+        }
         self.as_run(id, attempts)
     }
 
@@ -134,6 +140,8 @@ pub struct Past {
     pub attempts: u32,
     /// How many of these ended because the process that made them was to stop.
     pub cut_off: u32,
+    /// How many of these ran out of memory, so that the next one may have more.
+    pub out_of_memory: u32,
     /// When the next attempt is due, where the last one was to be tried again.
     pub retry_at: Option<Timestamp>,
 }
@@ -189,7 +197,8 @@ mod tests {
         let (run, now) = (RunId::new(), Timestamp::from_micros(50_000_000));
         let left = |attempts, cut_off, at: Option<u64>| {
             let retry_at = at.map(|seconds| Timestamp::from_micros(seconds * 1_000_000));
-            let call = call.clone().taken_up(run, Past { attempts, cut_off, retry_at });
+            let call =
+                call.clone().taken_up(run, Past { attempts, cut_off, retry_at, ..Past::default() });
             call.wait_left(run, now).map(|left| left.as_secs())
         };
         assert_eq!(left(1, 0, None), None);

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sandmill_wire::{EndKind, Outcome, RunId};
+use sandmill_wire::{End, EndKind, Outcome, RunId};
 use serde::{Deserialize, Serialize};
 
 use crate::Limits;
@@ -183,6 +183,25 @@ impl RetryPolicy {
     }
 }
 
+impl RetryPolicy {
+    /// What the next attempt may use when so many attempts, the first of them with `limits`, have
+    /// run out of memory ([`RetryPolicy::limits_after`] for each).
+    #[must_use]
+    pub fn limits_after_all(&self, limits: &Limits, out_of_memory: u32) -> Limits {
+        let outcome = End::new(EndKind::OutOfMemory, "").into();
+        let mut limits = limits.clone();
+        for _ in 0..out_of_memory.min(MAX_RETRIES) {
+            let next = self.limits_after(&limits, &outcome);
+            // What does not grow any more does not grow later.
+            if next == limits {
+                break;
+            }
+            limits = next;
+        }
+        limits
+    }
+}
+
 /// A number from 0 to 1 that follows from a run and an attempt.
 #[expect(clippy::cast_precision_loss, reason = "a part of a delay need not be exact")]
 fn unit(run: RunId, number: u32) -> f64 {
@@ -197,7 +216,7 @@ fn unit(run: RunId, number: u32) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use sandmill_wire::{End, Failure, TrapKind, Value};
+    use sandmill_wire::{Failure, TrapKind, Value};
 
     use super::*;
 
@@ -328,6 +347,26 @@ mod tests {
         assert_eq!(policy.limits_after(&limits, &ended(EndKind::TimedOut)), limits);
         let plain = RetryPolicy::times(1);
         assert_eq!(plain.limits_after(&limits, &ended(EndKind::OutOfMemory)), limits);
+    }
+
+    #[test]
+    fn memory_grows_once_for_each_attempt_that_ran_out_of_it() {
+        let policy = RetryPolicy {
+            memory_factor: Some(2.0),
+            most_memory: 6 * Limits::default().memory,
+            ..RetryPolicy::times(MAX_RETRIES)
+        };
+        let limits = Limits::default();
+        let grown = |times| policy.limits_after_all(&limits, times).memory / limits.memory;
+        assert_eq!([0, 1, 2, 3, u32::MAX].map(grown), [1, 2, 4, 6, 6]);
+        let run = RunId::new();
+        let component = crate::Component::new(&b"any"[..], "memory");
+        let call = crate::Call::new(&component, "t", Value::nil());
+        let call = call.with_options(crate::CallOptions { retries: policy, ..Default::default() });
+        let past = crate::Past { attempts: 3, out_of_memory: 2, ..crate::Past::default() };
+        let taken_up = call.taken_up(run, past);
+        assert_eq!(taken_up.options.limits.memory, 4 * limits.memory);
+        assert_eq!((taken_up.run, taken_up.attempts_made), (Some(run), 3));
     }
 
     #[test]

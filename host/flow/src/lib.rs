@@ -50,7 +50,8 @@ pub use file::{
 };
 pub use flow_future::{FlowRunFuture, FlowStopper};
 pub use hook::{
-    HOOK_KILL_GRACE, HOOK_OUTPUT_GRACE, MAX_HOOK_LINE, MAX_HOOK_MESSAGE, MAX_HOOK_OUTPUT,
+    HOOK_KILL_GRACE, HOOK_LAST_LINE, HOOK_LAST_LINES, HOOK_OUTPUT_GRACE, MAX_HOOK_LINE,
+    MAX_HOOK_MESSAGE, MAX_HOOK_OUTPUT,
 };
 pub use literal::Literal;
 pub use parameter::{ParameterSpec, ParameterType};

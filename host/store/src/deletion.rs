@@ -1,6 +1,7 @@
 //! Deleting flow runs, and blobs that nothing names any more, in parts that are small enough not
 //! to keep the records of running flows waiting.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -77,16 +78,7 @@ impl Store {
         root: RunId,
         pruned: &mut Pruned,
     ) -> Result<(), StoreError> {
-        let mut tree = vec![root];
-        let mut next = 0;
-        while let Some(flow) = tree.get(next).copied() {
-            let below = children(reader, flow).map_err(|error| fault(reader, error))?;
-            // What is below itself is damaged, and no reason never to come to an end.
-            tree.extend(
-                below.into_iter().filter(|child| !tree.contains(child)).collect::<Vec<_>>(),
-            );
-            next += 1;
-        }
+        let tree = tree(reader, root).map_err(|error| fault(reader, error))?;
         if let Some(flow) = tree.iter().copied().find(|flow| self.is_running(*flow)) {
             return Err(StoreError::Running { flow });
         }
@@ -156,6 +148,19 @@ fn prunable(
         Ok((row.get(0)?, run_id(row, 1)?))
     })?;
     found.collect()
+}
+
+/// A flow run and the sub-flows below it, also those whose records are damaged.
+pub(crate) fn tree(reader: &Connection, root: RunId) -> rusqlite::Result<Vec<RunId>> {
+    let mut tree = vec![root];
+    // What is below itself is damaged, and no reason never to come to an end.
+    let mut seen = HashSet::from([root]);
+    let mut next = 0;
+    while let Some(flow) = tree.get(next).copied() {
+        tree.extend(children(reader, flow)?.into_iter().filter(|child| seen.insert(*child)));
+        next += 1;
+    }
+    Ok(tree)
 }
 
 fn children(reader: &Connection, flow: RunId) -> rusqlite::Result<Vec<RunId>> {

@@ -28,20 +28,43 @@ const BY_NUMBER: &str = "SELECT 1 FROM steps INDEXED BY sqlite_autoindex_steps_1
 /// that the rows say. Rows that are damaged themselves are no error here, since whoever reads them
 /// is told.
 pub(crate) fn check(reader: &Connection, flow: RunId) -> Result<(), StoreError> {
-    let row = find(reader, flow)?;
-    // One transaction, so that nothing moves in between.
-    let transaction = reader.unchecked_transaction().map_err(|error| fault(reader, error))?;
-    let checked = check_rows(&transaction, &row);
-    drop(transaction);
-    checked
+    in_one_go(reader, flow, |reader, row| {
+        check_runs_of(reader, row)?;
+        if steps_found(reader, row.rowid).map_err(|error| fault(reader, error))? == Some(row.steps)
+        {
+            Ok(())
+        } else {
+            lost(row, "steps")
+        }
+    })
 }
 
-fn check_rows(reader: &Connection, flow: &FlowRow) -> Result<(), StoreError> {
+/// The same without the steps of a flow component, for whoever wants to know how runs ended and
+/// nothing else: a flow that is based on this one.
+pub(crate) fn check_runs(reader: &Connection, flow: RunId) -> Result<(), StoreError> {
+    in_one_go(reader, flow, check_runs_of)
+}
+
+/// Looks at a flow run in one transaction, so that nothing moves in between.
+fn in_one_go(
+    reader: &Connection,
+    flow: RunId,
+    look: impl FnOnce(&Connection, &FlowRow) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let row = find(reader, flow)?;
+    let transaction = reader.unchecked_transaction().map_err(|error| fault(reader, error))?;
+    let looked = look(&transaction, &row);
+    drop(transaction);
+    looked
+}
+
+fn lost(flow: &FlowRow, what: &str) -> Result<(), StoreError> {
+    Err(StoreError::corrupt(format!("the index of the {what} of flow run {}", flow.run)))
+}
+
+fn check_runs_of(reader: &Connection, flow: &FlowRow) -> Result<(), StoreError> {
     let fault = |error| fault(reader, error);
-    let lost = |what: &str| {
-        let run = flow.run;
-        Err(StoreError::corrupt(format!("the index of the {what} of flow run {run}")))
-    };
+    let lost = |what| lost(flow, what);
     let stages = StageRow::all(reader, flow.rowid).map_err(fault)?;
     if stages.len() as u64 != flow.stages {
         return lost("stages");
@@ -68,11 +91,7 @@ fn check_rows(reader: &Connection, flow: &FlowRow) -> Result<(), StoreError> {
             }
         }
     }
-    if steps_found(reader, flow.rowid).map_err(fault)? == Some(flow.steps) {
-        Ok(())
-    } else {
-        lost("steps")
-    }
+    Ok(())
 }
 
 /// Whether the index finds every run of a flow, in order, and by the place that its row says: both

@@ -2,7 +2,7 @@
 //! before is read from here. How records are written is with the writer.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
@@ -48,6 +48,8 @@ struct Inner {
     reader: Arc<Mutex<Reading>>,
     ahead: Mutex<Ahead>,
     unwritten: Mutex<Unwritten>,
+    /// What the first read said that failed though no record is damaged.
+    unreadable: OnceLock<Arc<str>>,
 }
 
 /// For reading what was recorded before.
@@ -90,6 +92,7 @@ impl Journal {
             reader,
             ahead: Mutex::default(),
             unwritten: Mutex::default(),
+            unreadable: OnceLock::new(),
         }))
     }
 
@@ -210,7 +213,8 @@ impl Journal {
     }
 
     /// What one of the flow's runs has behind it that is [`Recorded::Unfinished`]: how many of its
-    /// attempts were cut off with their process, and when the next one is due.
+    /// attempts were cut off with their process, how many ran out of memory, and when the next one
+    /// is due.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -234,7 +238,7 @@ impl Journal {
         let Reading { connection, whole } = &mut *reading;
         let read = with(&self.0.shared, connection, |connection| {
             if !whole.contains(&flow) {
-                intact::check(connection, flow)?;
+                intact::check_runs(connection, flow)?;
             }
             recorded::earlier(connection, blobs, flow, stage_name, index)
         })?;
@@ -275,7 +279,20 @@ impl Journal {
         &self,
         what: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        with(&self.0.shared, &mut self.0.reader.lock().connection, what)
+        let read = with(&self.0.shared, &mut self.0.reader.lock().connection, what);
+        read.inspect_err(|error| {
+            // What is damaged stays so.
+            if !matches!(error, StoreError::Corrupt { .. }) {
+                let _first = self.0.unreadable.set(error.to_string().into());
+            }
+        })
+    }
+
+    /// Why the flow cannot go on for now, in words, where a read of its journal failed that may work
+    /// later: then the flow should stop, and nothing that follows from it be written down.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<Arc<str>> {
+        self.0.unreadable.get().cloned()
     }
 
     /// How many records wait for the writer, of all flows.

@@ -99,6 +99,7 @@ pub(crate) fn past(reader: &Connection, flow: i64, key: RunKey) -> Result<Past, 
             past.retry_at = attempt.retry_at;
         }
         past.cut_off += u32::from(is_cut_off(&attempt));
+        past.out_of_memory += u32::from(attempt.outcome == EndKind::OutOfMemory.name());
     }
     Ok(past)
 }

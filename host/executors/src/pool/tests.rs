@@ -184,7 +184,7 @@ fn runs_that_are_not_due_and_find_no_room_to_wait_are_put_off_by_a_slot() {
     let begun = Instant::now();
     let futures: Vec<TaskFuture> = (0..4)
         .map(|_| {
-            let past = Past { attempts: 1, cut_off: 0, retry_at };
+            let past = Past { attempts: 1, cut_off: 0, retry_at, ..Past::default() };
             let call = call.clone().taken_up(RunId::new(), past);
             let (promise, future) = Promise::new(&call, &queue.events);
             assert!(queue.push(call, promise).is_ok());

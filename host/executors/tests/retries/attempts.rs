@@ -195,7 +195,7 @@ fn attempts_that_were_cut_off_with_their_process_cost_no_retry() {
         |_| failure("busy"),
         |bench| {
             let again = with(call("t"), |o| o.retries = RetryPolicy::times(3));
-            let past = Past { attempts: 3, cut_off: 2, retry_at: None };
+            let past = Past { attempts: 3, cut_off: 2, retry_at: None, ..Past::default() };
             let future = bench.executor.submit(again.taken_up(RunId::new(), past));
             assert_eq!(future.wait(Some(LONG)).name, "Failed");
             // One of four was made, so there are three left.

@@ -16,7 +16,7 @@ use crate::support::{
 
 /// What a run has behind it that is due to be tried again then.
 fn due(at: Timestamp) -> Past {
-    Past { attempts: 1, cut_off: 0, retry_at: Some(at) }
+    Past { attempts: 1, cut_off: 0, retry_at: Some(at), ..Past::default() }
 }
 
 /// A moment so far from now.

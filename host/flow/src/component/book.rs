@@ -239,7 +239,9 @@ impl Book {
             return outcome;
         }
         let outcome = cause.outcome();
-        if let Some(history) = &self.history {
+        if let Some(history) = &self.history
+            && !history.is_unreadable()
+        {
             let state = State::from_outcome(&outcome, self.clock.now());
             let (run, name) = self.identity(key);
             if history.uncalled(key, run, &name, &state, &outcome) {

@@ -32,6 +32,12 @@ pub trait FlowHistory: Send + Sync {
     /// It cannot be read, or what was written is damaged.
     fn ended(&self, key: FutureKey) -> Result<Option<(RunId, Outcome)>, String>;
 
+    /// Whether a read failed that may work later: the flow is about to be left as it is, and no run
+    /// ends because of it.
+    fn is_unreadable(&self) -> bool {
+        false
+    }
+
     /// Writes down that a run ended without being called. Does not wait. False: the runner has to.
     fn uncalled(
         &self,
@@ -78,6 +84,10 @@ impl FlowHistory for Journal {
             Some(Recorded::Corrupt { what, .. }) => Err(format!("it is damaged: {what}")),
             Some(Recorded::Unfinished { .. }) | None => Ok(None),
         }
+    }
+
+    fn is_unreadable(&self) -> bool {
+        self.unreadable().is_some()
     }
 
     fn uncalled(

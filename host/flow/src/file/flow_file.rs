@@ -155,6 +155,12 @@ impl FlowFile {
         &self.header.name
     }
 
+    /// Whether something is called when the flow ends, however.
+    #[must_use]
+    pub const fn has_on_exit(&self) -> bool {
+        self.header.on_exit.is_some()
+    }
+
     /// What the flow does.
     #[must_use]
     pub fn description(&self) -> Option<&str> {

@@ -14,11 +14,13 @@ use futures::FutureExt as _;
 use futures::channel::oneshot;
 use futures::executor::block_on;
 use futures_timer::Delay;
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use sandmill_core::{CancelToken, EventKind, Events, LogLevel, LogLine, LogSource};
 use sandmill_wire::{End, EndKind, Failure, Outcome, RunId, Value};
 
 use super::facts::Facts;
+use super::last_words::LastWords;
 
 /// Most bytes of a hook's output that go to its flow's log, both streams together: 1 MiB. What is
 /// beyond is read and left out.
@@ -108,10 +110,10 @@ fn run_killed_by(
         );
         return End::new(EndKind::HostError, what).into();
     };
-    readers.finish();
+    let last_words = readers.finish();
     match end {
         Waited::Exited => match status {
-            Ok(status) => outcome(program, status),
+            Ok(status) => outcome(program, status, &last_words),
             Err(error) => {
                 let what = format!("how `{program}` ended could not be found out: {error}");
                 End::new(EndKind::HostError, what).into()
@@ -157,12 +159,17 @@ fn leave(mut child: Child) {
     let _unjoined = std::thread::Builder::new().name(name).spawn(move || child.wait());
 }
 
-fn outcome(program: &str, status: ExitStatus) -> Outcome {
+fn outcome(program: &str, status: ExitStatus, last_words: &str) -> Outcome {
     if status.success() {
         return Outcome::Value(Value::nil());
     }
     // `exit status: 3`, or `signal: 9 (SIGKILL)`.
-    Outcome::Failure(Failure::new(COMMAND_FAILED, format!("`{program}` ended with {status}")))
+    let mut what = format!("`{program}` ended with {status}");
+    if !last_words.is_empty() {
+        what.push_str(": ");
+        what.push_str(last_words);
+    }
+    Outcome::Failure(Failure::new(COMMAND_FAILED, what))
 }
 
 /// What ended the wait for a command.
@@ -203,13 +210,18 @@ fn wait(child: &Child, timeout: Duration, stop: &CancelToken) -> Waited {
 }
 
 /// The threads that read what a command writes.
-struct Readers(Receiver<()>);
+struct Readers {
+    /// Nothing is ever sent: the channel ends with the last reader.
+    ended: Receiver<()>,
+    last_words: Arc<Mutex<LastWords>>,
+}
 
 impl Readers {
-    /// Waits until all has been read, or [`HOOK_OUTPUT_GRACE`] is over.
-    fn finish(self) {
-        // Nothing is ever sent: the channel ends with the last reader.
-        let _ended = self.0.recv_timeout(HOOK_OUTPUT_GRACE);
+    /// Waits until all has been read, or [`HOOK_OUTPUT_GRACE`] is over; the last lines of the
+    /// command's standard error.
+    fn finish(self) -> String {
+        let _ended = self.ended.recv_timeout(HOOK_OUTPUT_GRACE);
+        self.last_words.lock().text()
     }
 }
 
@@ -228,8 +240,14 @@ fn attend(child: &mut Child, facts: &Facts, events: &Events) -> Readers {
         }));
     }
     let left = Arc::new(AtomicUsize::new(MAX_HOOK_OUTPUT));
-    let log =
-        |source| Log { run: facts.run, events: events.clone(), left: Arc::clone(&left), source };
+    let last_words: Arc<Mutex<LastWords>> = Arc::default();
+    let log = |source| Log {
+        run: facts.run,
+        events: events.clone(),
+        left: Arc::clone(&left),
+        source,
+        last_words: Arc::clone(&last_words),
+    };
     let guard = |sender: &Sender<()>| sender.clone();
     if let Some(output) = child.stdout.take() {
         let (log, guard) = (log(LogSource::Stdout), guard(&sender));
@@ -239,7 +257,7 @@ fn attend(child: &mut Child, facts: &Facts, events: &Events) -> Readers {
         let (log, guard) = (log(LogSource::Stderr), guard(&sender));
         spawn(Box::new(move || log.read(errors, guard)));
     }
-    Readers(receiver)
+    Readers { ended: receiver, last_words }
 }
 
 /// One stream of a command's output, on its way to a log.
@@ -248,6 +266,7 @@ struct Log {
     events: Events,
     left: Arc<AtomicUsize>,
     source: LogSource,
+    last_words: Arc<Mutex<LastWords>>,
 }
 
 impl Log {
@@ -260,8 +279,11 @@ impl Log {
             let all = self
                 .left
                 .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(read));
+            let text = line.strip_suffix(b"\n").unwrap_or(&line);
+            if self.source == LogSource::Stderr {
+                self.last_words.lock().add(&String::from_utf8_lossy(text));
+            }
             if all.is_ok() {
-                let text = line.strip_suffix(b"\n").unwrap_or(&line);
                 self.line(self.source, String::from_utf8_lossy(text).into_owned());
             } else if !std::mem::replace(&mut told, true) {
                 let most = sandmill_core::units::format_size(MAX_HOOK_OUTPUT as u64);
@@ -286,6 +308,7 @@ impl Log {
 mod tests {
     use sandmill_core::{State, Timestamp};
 
+    use super::super::last_words::{HOOK_LAST_LINE, HOOK_LAST_LINES};
     use super::*;
 
     fn run(kill: Kill, script: &str, timeout: Duration, stop: &CancelToken) -> Outcome {
@@ -313,6 +336,23 @@ mod tests {
             assert!(words.iter().all(|word| end.message.contains(word)), "{end}");
             assert!(end.message.contains("ermitted"), "{end}");
         }
+    }
+
+    #[test]
+    fn a_failure_has_the_last_lines_of_its_standard_error() {
+        let words =
+            |script: &str| match run(kill, script, Duration::from_secs(60), &CancelToken::new()) {
+                Outcome::Failure(failure) => failure.message,
+                other => panic!("{other:?}"),
+            };
+        assert_eq!(words("exit 3"), "`sh` ended with exit status: 3");
+        let many = "echo quiet; for n in 1 2 3 4 5; do echo line $n >&2; echo >&2; done; exit 3";
+        assert_eq!(words(many), "`sh` ended with exit status: 3: line 3 / line 4 / line 5");
+        let hostile = words("printf '\\033[31mred\\342\\200\\256' >&2; exit 1");
+        assert!(hostile.ends_with(": \\u{1b}[31mred\\u{202e}"), "{hostile}");
+        let long = words("head -c 3000000 /dev/zero | tr '\\0' é >&2; echo >&2; exit 1");
+        assert!(long.len() < 6 * (HOOK_LAST_LINE + 4) * HOOK_LAST_LINES, "{}", long.len());
+        assert!(long.contains('…'), "{long}");
     }
 
     #[test]

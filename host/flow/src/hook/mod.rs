@@ -3,8 +3,10 @@
 
 mod command;
 mod facts;
+mod last_words;
 
 pub(crate) use command::run_command;
 pub use command::{HOOK_KILL_GRACE, HOOK_OUTPUT_GRACE, MAX_HOOK_LINE, MAX_HOOK_OUTPUT};
 pub(crate) use facts::Facts;
 pub use facts::MAX_HOOK_MESSAGE;
+pub use last_words::{HOOK_LAST_LINE, HOOK_LAST_LINES};

@@ -54,6 +54,8 @@ pub(super) struct Drive {
     pub(super) timer: Option<Delay>,
     /// Why no further call is made.
     pub(super) stop: Option<Stop>,
+    /// Why it is to end before it begins, where it is.
+    pub(super) cancelled: Option<Arc<str>>,
     /// Whether something ended otherwise than it would have, because of that.
     pub(super) cut: bool,
     /// What the flows that it called were told.
@@ -123,14 +125,19 @@ impl Drive {
     pub(super) fn run(mut self) {
         self.recall();
         match self.history.decided() {
-            Ok(None) => self.call_on_start(),
-            Ok(Some(outcome)) => self.stop_with(Stop::Ends(outcome)),
+            Ok(None) => match self.cancelled.take() {
+                Some(why) => self.end_early(Stop::cancelled_for(&why)),
+                None => self.call_on_start(),
+            },
+            Ok(Some(outcome)) => self.end_early(Stop::Ends(outcome)),
             Err(error) => self.stop_with(Stop::unreadable(&error)),
         }
         loop {
             match self.next() {
                 Next::Stop => {}
                 Next::Ended(future) => self.settle(&future),
+                // What follows from a read that failed is not to be done.
+                Next::Act(_) if self.history.unreadable().is_some() => self.notice(),
                 Next::Act(act) => self.act(act),
                 Next::Over => break,
             }
@@ -256,6 +263,8 @@ impl Drive {
             Some(Stop::cancelled())
         } else if self.deadline.is_some_and(|at| Instant::now() >= at) {
             Some(Stop::timed_out(self.timeout))
+        } else if let Some(error) = self.history.unreadable() {
+            Some(Stop::unreadable(&error))
         } else {
             let lost = |error| format!("the history cannot be written any more: {error}");
             self.history.failure().map(|error| Stop::crashed(lost(error)))
@@ -280,6 +289,20 @@ impl Drive {
         self.stop_what_runs();
     }
 
+    /// Stops a flow that has just been taken up: the runs that it left behind end as it does.
+    fn end_early(&mut self, stop: Stop) {
+        self.stop_with(stop);
+        let Some(Stop::Ends(outcome)) = self.stop.clone() else { return };
+        for stage in self.script.known_stages() {
+            let now = self.events.clock().now();
+            if let Err(error) = self.history.end_unfinished(stage, &outcome, now) {
+                // Ended it would hold runs that have not: it is left for when they can be read.
+                self.stop = Some(Stop::unreadable(&error));
+                return;
+            }
+        }
+    }
+
     fn stop_what_runs(&mut self) {
         if let Some(Stop::Interrupted(_)) = &self.stop {
             let why = self.signals.why();
@@ -296,6 +319,11 @@ impl Drive {
 
     /// What the flow comes to.
     fn conclude(&mut self) -> Outcome {
+        if self.history.unreadable().is_some() {
+            // It may be only the script's last act that came to nothing.
+            self.notice();
+            self.cut = true;
+        }
         if let Some(stop) = &self.stop {
             // A hook that is yet to be called has to be: later.
             let left = stop.is_interruption() && self.on_exit.is_some();

@@ -95,7 +95,8 @@ impl FlowRunner {
     /// Starts a run of a flow, on a thread of its own.
     #[must_use]
     pub fn start_program(&self, program: FlowProgram, options: StartOptions) -> FlowRunFuture {
-        let StartOptions { id, journal, rerun, timeout, deadline, granted, part } = options;
+        let StartOptions { id, journal, rerun, timeout, deadline, granted, part, cancelled } =
+            options;
         let timeout = timeout.or(program.timeout);
         let id = journal.as_ref().map(Journal::flow).or(id).unwrap_or_default();
         if journal.is_some() {
@@ -134,6 +135,7 @@ impl FlowRunner {
             timeout: timeout.filter(|_| own <= own.into_iter().chain(deadline).min()),
             deadline: own.into_iter().chain(deadline).min(),
             stop: None,
+            cancelled,
             cut: false,
             haste: Haste::default(),
             exhausted: false,

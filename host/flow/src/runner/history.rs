@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use sandmill_core::{CallOptions, Clock, Past, State, TaskFuture, Usage};
+use sandmill_core::{CallOptions, Clock, Past, State, TaskFuture, Timestamp, Usage};
 use sandmill_store::{Journal, Recorded, RunEnd, RunKey, StageRecord, StoreError};
-use sandmill_wire::{Outcome, RunId, Value};
+use sandmill_wire::{End, EndKind, Outcome, RunId, Value};
 
 use super::recorder::Recorder;
 use super::stages::Open;
@@ -21,6 +21,9 @@ pub const MAX_SHOWN_ARGUMENTS: usize = 500;
 /// on exit may be called more than once, and is to be told the same each time. Flow components
 /// number their steps from 0, and stay far below.
 const DECIDED: u64 = i64::MAX.cast_unsigned();
+
+/// Why runs end that were under way when their flow was left, and are not gone on with.
+const FLOW_ENDED: &str = "its flow ended before it went on";
 
 /// First bytes of the BLAKE3 digest of arguments.
 pub(super) type ArgumentsDigest = [u8; 16];
@@ -91,6 +94,11 @@ impl History {
         self.journal.as_ref().and_then(Journal::failure)
     }
 
+    /// Why the journal cannot be read for now, where that is so.
+    pub(super) fn unreadable(&self) -> Option<Arc<str>> {
+        self.journal.as_ref().and_then(Journal::unreadable)
+    }
+
     /// The digest of a call's arguments; nothing is computed where nobody keeps it.
     pub(super) fn digest(&self, arguments: &Value) -> ArgumentsDigest {
         let mut digest = ArgumentsDigest::default();
@@ -154,6 +162,8 @@ impl History {
         let earlier = match journal.recorded_of(of, &stage.name, key.index) {
             Ok(Some(earlier)) if earlier.mapped == stage.mapped => earlier,
             Ok(_) => return Before::New,
+            // It was deleted meanwhile: its results are no more.
+            Err(StoreError::NoSuchFlow { .. }) => return Before::New,
             Err(error) => return Before::Unreadable(error),
         };
         let (component, task) = match &stage.target {
@@ -229,6 +239,33 @@ impl History {
             Value::from_msgpack(body).and_then(|value| value.decode::<Outcome>()).ok()
         });
         Ok(decoded)
+    }
+
+    /// Ends the runs of a stage that were under way when the flow was left, without calling them.
+    pub(super) fn end_unfinished(
+        &self,
+        stage: StageId,
+        outcome: &Outcome,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let end = Outcome::Ended(match outcome {
+            Outcome::Ended(end) => End::new(EndKind::Cancelled, end.message.clone()),
+            Outcome::Failure(_) | Outcome::Value(_) => End::new(EndKind::Cancelled, FLOW_ENDED),
+        });
+        let state = State::from_outcome(&end, at);
+        let mut failed = None;
+        self.told(stage, |index| {
+            let key = RunKey { stage, index };
+            match self.recorded(key) {
+                Ok(Some(Recorded::Unfinished { run, .. })) if failed.is_none() => {
+                    journal.ended(key, run, uncalled(&state, &end, None));
+                }
+                Ok(_) => {}
+                Err(error) => failed = Some(error),
+            }
+        })?;
+        failed.map_or(Ok(()), Err)
     }
 
     pub(super) fn flow_state(&self, state: &State) {

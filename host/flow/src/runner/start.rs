@@ -60,6 +60,9 @@ pub struct StartOptions {
     pub granted: bool,
     /// The flow run that this one is part of.
     pub part: Option<Part>,
+    /// Ends the flow as cancelled in place of running it, for this reason: nothing of it is called
+    /// but its hook on exit. One that is taken up and was about to end otherwise ends so.
+    pub cancelled: Option<Arc<str>>,
 }
 
 /// How a flow's run is part of another.

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use sandmill_core::units::format_duration;
-use sandmill_store::StoreError;
 use sandmill_wire::{End, EndKind, Failure, Outcome};
 
 /// Why a flow's run stops before its script is done.
@@ -18,6 +17,11 @@ pub(super) enum Stop {
 impl Stop {
     pub(super) fn cancelled() -> Self {
         Self::Ends(End::new(EndKind::Cancelled, "the flow was cancelled").into())
+    }
+
+    /// It was left, and is not to go on.
+    pub(super) fn cancelled_for(why: &str) -> Self {
+        Self::Ends(End::new(EndKind::Cancelled, why).into())
     }
 
     /// Its own timeout is over, or the deadline of what it is part of.
@@ -38,7 +42,7 @@ impl Stop {
         Self::Interrupted(End::new(EndKind::HostError, what).into())
     }
 
-    pub(super) fn unreadable(error: &StoreError) -> Self {
+    pub(super) fn unreadable(error: &dyn std::fmt::Display) -> Self {
         Self::crashed(format!("the journal of the flow cannot be read: {error}"))
     }
 

@@ -9,6 +9,7 @@ use sandmill_wire::RunId;
 use super::handle::{Live, Reader, flow_record, known_flow, run_record};
 use super::records::{FlowFilter, FlowList, FlowRecord, MAX_LIST, RunFilter};
 use crate::StoreError;
+use crate::deletion::tree;
 use crate::record::RunRecord;
 use crate::rows::{
     FLOW_COLUMNS, FlowRow, RUN_COLUMNS, RunRow, fault, idx, kind_number, micros, run_id,
@@ -73,6 +74,15 @@ impl Reader {
             }
         }
         Ok(list)
+    }
+
+    /// A flow run and all the sub-flows below it, also those whose records are damaged: what goes
+    /// with it when it is deleted. It comes first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn flow_tree(&self, root: RunId) -> Result<Vec<RunId>, StoreError> {
+        self.read(|connection| tree(connection, root).map_err(|error| fault(connection, error)))
     }
 
     /// Runs of a flow run that fit, by stage and position. The next page begins after the key of
