@@ -6,39 +6,101 @@ use std::time::Duration;
 use clap::{Args, ValueEnum as _};
 use sandmill::core::units::{parse_duration, parse_size};
 use sandmill::executors::MAX_SLOTS;
+use sandmill::executors::remote::direct::MAX_LOCAL_WORKERS;
+use sandmill::transport::Address;
 use sandmill::{DirGrant, Grants, HttpGrant, NetGrant};
 
 use crate::app::GlobalFlags;
-use crate::config::{ExecutorKind, LogChoice, Setting};
+use crate::config::{ExecutorKind, Form, IsolationChoice, LogChoice, Setting};
 
 /// Flags that stand for keys of the configuration.
 pub(crate) type Settings = Vec<(&'static str, Setting)>;
 
-/// Where runs happen, and what is shown of them.
+/// Where runs happen.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Where runs happen")]
 pub(crate) struct ExecutorFlags {
-    /// Where runs happen: `inline` in this thread one by one, `pool` several at a time.
+    /// Where runs happen: `inline` in this thread one by one, `pool` several at a time, `remote` on
+    /// other hosts (--host), or in local workers that are started for it (--workers).
     /// By default inline for `call`, pool for `run` and `map`.
     #[arg(long, value_enum, value_name = "KIND")]
     pub(crate) executor: Option<ExecutorKind>,
-    /// Runs that go on at a time in the pool. By default one for each core.
+    /// Runs that go on at a time in the pool, or in local workers together. By default one for each
+    /// core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_SLOTS as u64))]
     pub(crate) slots: Option<u64>,
+    /// What keeps the runs of the pool apart beside the sandbox. With `processes`, one that dies
+    /// costs only the runs that are in it. [default: threads]
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(crate) isolation: Option<IsolationChoice>,
+    /// Local workers that are started for this command, in place of hosts. [default: 2]
+    #[arg(long, value_name = "N", conflicts_with = "hosts", value_parser = clap::value_parser!(u64).range(1..=MAX_LOCAL_WORKERS as u64))]
+    pub(crate) workers: Option<u64>,
+    #[command(flatten)]
+    pub(crate) hosts: HostFlags,
 }
 
 impl ExecutorFlags {
     /// The flags as settings.
     pub(crate) fn settings(&self) -> Settings {
-        let mut settings = Settings::new();
-        if let Some(kind) = self.executor {
-            settings.push(("executor.kind", Setting::Choice(kind.name())));
-        }
-        if let Some(slots) = self.slots {
-            settings.push(("executor.slots", Setting::Count(slots)));
-        }
+        let mut settings = self.hosts.settings();
+        let is_remote = self.workers.is_some() || !self.hosts.hosts.is_empty();
+        let kind = self.executor.or(is_remote.then_some(ExecutorKind::Remote));
+        settings.extend(kind.map(|kind| ("executor.kind", Setting::Choice(kind.name()))));
+        settings.extend(self.slots.map(|slots| ("executor.slots", Setting::Count(slots))));
+        settings.extend(
+            self.isolation.map(|kind| ("executor.isolation", Setting::Choice(kind.name()))),
+        );
+        settings.extend(self.workers.map(|count| ("remote.workers", Setting::Count(count))));
         settings
     }
+}
+
+/// Which workers there are, and how this side is known to them.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Other hosts")]
+pub(crate) struct HostFlags {
+    /// The address of a worker: tls://HOST:PORT, tcp://127.0.0.1:PORT or unix:/PATH. May be given
+    /// more than once.
+    #[arg(long = "host", value_name = "ADDR")]
+    pub(crate) hosts: Vec<Address>,
+    /// This side's certificate for tls:// addresses, as `sandmill cert issue` makes it.
+    #[arg(long, value_name = "FILE", requires_all = ["key", "ca"])]
+    cert: Option<PathBuf>,
+    /// Its key.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// The authority whose workers are taken.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    ca: Option<PathBuf>,
+    /// A join token in place of certificates: the text, or @FILE (`sandmill cert token`). Others on
+    /// this machine can see command lines: @FILE is safer.
+    #[arg(long, value_name = "TOKEN", conflicts_with = "cert", value_parser = token)]
+    token: Option<String>,
+}
+
+impl HostFlags {
+    /// The flags as settings.
+    pub(crate) fn settings(&self) -> Settings {
+        let hosts = (!self.hosts.is_empty())
+            .then(|| Setting::List(self.hosts.iter().map(ToString::to_string).collect()));
+        let path = |path: &Option<PathBuf>| path.clone().map(Setting::Path);
+        [
+            ("remote.hosts", hosts),
+            ("remote.cert", path(&self.cert)),
+            ("remote.key", path(&self.key)),
+            ("remote.ca", path(&self.ca)),
+            ("remote.token", self.token.clone().map(Setting::Secret)),
+        ]
+        .into_iter()
+        .filter_map(|(path, setting)| setting.map(|setting| (path, setting)))
+        .collect()
+    }
+}
+
+/// Reads a token's text; what is wrong with it is said without it.
+pub(crate) fn token(text: &str) -> Result<String, String> {
+    Form::Token.check(text)
 }
 
 /// Which lines of guests' logs to show.

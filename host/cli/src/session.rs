@@ -4,18 +4,19 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use sandmill::core::StartError;
 use sandmill::store::Store;
 use sandmill::{
     CallOptions, Component, ComponentInfo, EndKind, ExecutorKind as Kind, Failure, Grants, Host,
-    HostError, Limits, Observer, Outcome, TaskDescriptor, TrapKind,
+    HostError, Isolation, Limits, Observer, Outcome, TaskDescriptor, TrapKind,
 };
 
-use crate::config::{Config, ExecutorKind};
+use crate::config::{Config, ExecutorKind, IsolationChoice};
 use crate::error::{CliError, Result};
 use crate::output::Ui;
 use crate::output::progress::Watcher;
 use crate::text::nearest;
-use crate::{exit_code, signals};
+use crate::{exit_code, remote, signals};
 
 /// A host to be opened, as the configuration says.
 pub(crate) struct Opening<'a> {
@@ -50,10 +51,24 @@ impl<'a> Opening<'a> {
             .executor(match kind {
                 ExecutorKind::Inline => Kind::Inline,
                 ExecutorKind::Pool => Kind::Pool,
+                ExecutorKind::Remote => Kind::Remote,
             })
             .slots(config.slots)
             .queue(config.queue)
             .limits(config.limits.over(&Limits::default()));
+        match kind {
+            ExecutorKind::Remote => builder = builder.remote(remote::settings(config)?),
+            _ if config.remote.by_flag => {
+                let kind = kind.name();
+                return Err(CliError::input(format!("there are no other hosts with `{kind}`"))
+                    .hint("leave out --host and --workers, or use --executor remote"));
+            }
+            ExecutorKind::Pool if config.isolation == IsolationChoice::Processes => {
+                let command = remote::worker_command()?;
+                builder = builder.isolation(Isolation::Processes).worker_command(command);
+            }
+            ExecutorKind::Pool | ExecutorKind::Inline => {}
+        }
         if let Some(directory) = &config.cache {
             builder = builder.cache_dir(directory);
         }
@@ -119,6 +134,11 @@ pub(crate) fn host_error(error: &HostError) -> CliError {
             )
         }
         HostError::UnknownTask { .. } => CliError::input(error.to_string()),
+        HostError::Start(StartError::Unavailable(why)) => {
+            CliError::infrastructure("the executor could not be opened")
+                .details(why.split("; "))
+                .hint("`sandmill workers --host ADDR` looks at a worker; docs/many-hosts.md")
+        }
         _ => host_error_hint(with_cause(CliError::infrastructure(error.to_string()))),
     }
 }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use crate::config::{KEYS, Layers, Origin, Setting};
+use crate::config::{Layers, Origin, Setting, keys};
 use crate::error::{CliError, Result};
 use crate::exit_code;
 use crate::flags::{ExecutorFlags, LimitFlags, LogFlags, Settings};
@@ -140,7 +140,7 @@ fn check(ui: &Ui, layers: &Layers) -> Result<u8> {
 }
 
 fn show(ui: &Ui, layers: &Layers) -> Result<u8> {
-    let values: Vec<_> = KEYS.iter().map(|key| (key, layers.get(key))).collect();
+    let values: Vec<_> = keys().map(|key| (key, layers.get(key))).collect();
     if ui.is_json() {
         let setting =
             |(key, (value, origin)): &(&'static crate::config::Key, (Option<Setting>, Origin))| {

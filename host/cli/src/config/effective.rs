@@ -9,6 +9,7 @@ use sandmill::core::LogLevel;
 
 use super::key::{Key, Setting};
 use super::layers::Layers;
+use super::remote::{RemoteConfig, WorkerConfig};
 use crate::app::{ColorChoice, OutputFormat};
 
 /// Where runs happen.
@@ -18,6 +19,8 @@ pub(crate) enum ExecutorKind {
     Inline,
     /// In slots, several at a time.
     Pool,
+    /// On other hosts, or in local workers that are started for it.
+    Remote,
 }
 
 impl ExecutorKind {
@@ -26,6 +29,32 @@ impl ExecutorKind {
         match self {
             Self::Inline => "inline",
             Self::Pool => "pool",
+            Self::Remote => "remote",
+        }
+    }
+
+    /// The one of that name.
+    pub(crate) fn named(word: &str) -> Option<Self> {
+        Self::from_str(word, false).ok()
+    }
+}
+
+/// What keeps the runs of the pool apart beside the sandbox.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IsolationChoice {
+    /// Threads of this process.
+    #[default]
+    Threads,
+    /// Processes: one that dies costs only the runs that are in it.
+    Processes,
+}
+
+impl IsolationChoice {
+    /// The name by which users see it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Threads => "threads",
+            Self::Processes => "processes",
         }
     }
 
@@ -75,8 +104,14 @@ pub(crate) struct Config {
     pub(crate) executor: Option<ExecutorKind>,
     /// Slots of the pool.
     pub(crate) slots: usize,
+    /// What keeps the runs of the pool apart.
+    pub(crate) isolation: IsolationChoice,
     /// Calls that may wait for a slot.
     pub(crate) queue: usize,
+    /// Which hosts a remote executor has.
+    pub(crate) remote: RemoteConfig,
+    /// What a worker on this host is.
+    pub(crate) worker: WorkerConfig,
     /// Limits that something sets.
     pub(crate) limits: LimitOverrides,
     /// Where compiled code is kept; none for nowhere.
@@ -108,7 +143,10 @@ impl Config {
         Self {
             executor: choice(value("executor.kind")),
             slots: count("executor.slots"),
+            isolation: choice(value("executor.isolation")).unwrap_or_default(),
             queue: count("executor.queue"),
+            remote: RemoteConfig::of(layers),
+            worker: WorkerConfig::of(layers),
             limits: limits(layers),
             cache,
             data_dir: match value("store.dir") {
@@ -158,17 +196,18 @@ fn limits(layers: &Layers) -> LimitOverrides {
 
 #[cfg(test)]
 mod tests {
-    use super::super::key::{KEYS, Kind};
+    use super::super::key::{Kind, keys};
     use super::*;
 
     #[test]
     fn every_word_of_a_choice_is_understood() {
-        for key in KEYS {
+        for key in keys() {
             let Kind::Choice(words) = key.kind else { continue };
             for word in words {
                 let setting = Some(Setting::Choice(word));
                 let understood = match key.path {
                     "executor.kind" => choice::<ExecutorKind>(setting).is_some(),
+                    "executor.isolation" => choice::<IsolationChoice>(setting).is_some(),
                     "output.format" => choice::<OutputFormat>(setting).is_some(),
                     "output.color" => choice::<ColorChoice>(setting).is_some(),
                     "output.logs" => choice::<LogChoice>(setting).is_some(),

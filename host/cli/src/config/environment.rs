@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 
-use super::key::{KEYS, Key, Setting};
+use super::key::{Key, Setting, keys};
 use crate::text::nearest;
 
 /// What is told in variables, and sets nothing: the facts of a flow, which its hooks get (a hook may
@@ -42,8 +42,8 @@ pub(crate) fn read(variables: impl Iterator<Item = (OsString, OsString)>) -> Env
 }
 
 fn setting(name: &str, value: OsString) -> Result<(&'static Key, Setting), String> {
-    let Some(key) = KEYS.iter().find(|key| key.variable() == name) else {
-        let names: Vec<String> = KEYS.iter().map(Key::variable).collect();
+    let Some(key) = keys().find(|key| key.variable() == name) else {
+        let names: Vec<String> = keys().map(Key::variable).collect();
         return Err(match nearest(name, names.iter().map(String::as_str)) {
             Some(near) => format!("it sets nothing; did you mean {near}?"),
             None => "it sets nothing; names are SANDMILL_SECTION__KEY, such as \

@@ -8,7 +8,7 @@ use directories::ProjectDirs;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::key::{KEYS, Key, Kind, Setting};
+use super::key::{Key, Kind, Setting, keys};
 use crate::text::nearest;
 
 /// The project's file, in the working directory.
@@ -94,7 +94,7 @@ impl Reader<'_> {
         for (name, value) in table {
             let path = format!("{section}.{}", name.get_ref());
             let Some(key) = Key::find(&path) else {
-                let known = KEYS.iter().filter(|key| key.section() == section).map(Key::name);
+                let known = keys().filter(|key| key.section() == section).map(Key::name);
                 self.fault(name.span(), unknown("key", name.get_ref(), known));
                 continue;
             };
@@ -137,7 +137,12 @@ fn setting(kind: Kind, value: &Spanned<DeValue<'_>>) -> Result<Setting, String> 
             Kind::count(number, least, most)
         }
         (Kind::Flag, DeValue::Boolean(flag)) => Ok(Setting::Flag(*flag)),
-        (Kind::Count(..) | Kind::Flag, found) => Err(wrong(found.type_str())),
+        (Kind::List(form), DeValue::Array(array)) => {
+            let texts: Option<Vec<&str>> = array.iter().map(|one| one.get_ref().as_str()).collect();
+            let texts = texts.ok_or_else(|| wrong("a list of something else"))?;
+            Kind::list(form, texts.into_iter())
+        }
+        (Kind::Count(..) | Kind::Flag | Kind::List(_), found) => Err(wrong(found.type_str())),
         (kind, DeValue::String(text)) => kind.read(text),
         (Kind::Size | Kind::Duration, DeValue::Integer(number)) => kind.read(number.as_str()),
         (_, found) => Err(wrong(found.type_str())),

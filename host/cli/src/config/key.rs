@@ -9,6 +9,12 @@ use sandmill::Limits;
 use sandmill::core::units::{format_size, parse_duration, parse_size};
 use sandmill::executors::{DEFAULT_QUEUE, MAX_SLOTS};
 
+use super::form::Form;
+use super::hosts::HOST_KEYS;
+
+/// Entries of one list.
+const MAX_LIST: usize = 1_000;
+
 /// One key of the configuration.
 #[derive(Debug)]
 pub(crate) struct Key {
@@ -18,7 +24,7 @@ pub(crate) struct Key {
     pub(crate) kind: Kind,
     /// What it does, for people.
     pub(crate) doc: &'static str,
-    default: fn() -> Option<Setting>,
+    pub(super) default: fn() -> Option<Setting>,
 }
 
 /// What values a key takes.
@@ -36,6 +42,12 @@ pub(crate) enum Kind {
     Flag,
     /// A path; relative to the file that names it, or else to the working directory.
     Path,
+    /// Text of a form.
+    Text(Form),
+    /// The same, never shown.
+    Secret(Form),
+    /// A list of such texts; with commas between them outside of files.
+    List(Form),
 }
 
 /// A value of a key.
@@ -53,9 +65,15 @@ pub(crate) enum Setting {
     Flag(bool),
     /// See [`Kind::Path`].
     Path(PathBuf),
+    /// See [`Kind::Text`].
+    Text(String),
+    /// See [`Kind::Secret`].
+    Secret(String),
+    /// See [`Kind::List`].
+    List(Vec<String>),
 }
 
-const fn key(
+pub(super) const fn key(
     path: &'static str,
     kind: Kind,
     default: fn() -> Option<Setting>,
@@ -65,10 +83,15 @@ const fn key(
 }
 
 /// Every key there is, section by section.
-pub(crate) const KEYS: &[Key] = &[
+pub(crate) fn keys() -> impl Iterator<Item = &'static Key> + Clone {
+    KEYS.iter().chain(HOST_KEYS)
+}
+
+/// The keys of one host.
+const KEYS: &[Key] = &[
     key(
         "executor.kind",
-        Kind::Choice(&["inline", "pool"]),
+        Kind::Choice(&["inline", "pool", "remote"]),
         || None,
         "where runs happen; by default inline for `call`, pool for `run` and `map`",
     ),
@@ -76,13 +99,19 @@ pub(crate) const KEYS: &[Key] = &[
         "executor.slots",
         Kind::Count(1, MAX_SLOTS as u64),
         || Some(Setting::Count(cores())),
-        "runs that go on at a time in the pool; by default one for each core",
+        "runs that go on at a time in the pool, or in local workers together; by default one for each core",
+    ),
+    key(
+        "executor.isolation",
+        Kind::Choice(&["threads", "processes"]),
+        || Some(Setting::Choice("threads")),
+        "what keeps the runs of the pool apart beside the sandbox",
     ),
     key(
         "executor.queue",
         Kind::Count(1, 100_000_000),
         || Some(Setting::Count(DEFAULT_QUEUE as u64)),
-        "calls that may wait for a slot of the pool",
+        "calls that may wait for a slot",
     ),
     key(
         "limits.memory",
@@ -185,7 +214,7 @@ pub(crate) const KEYS: &[Key] = &[
 impl Key {
     /// The key with this path.
     pub(crate) fn find(path: &str) -> Option<&'static Self> {
-        KEYS.iter().find(|key| key.path == path)
+        keys().find(|key| key.path == path)
     }
 
     /// The value when nothing sets the key; none where it depends on the command.
@@ -196,7 +225,7 @@ impl Key {
     /// The sections that there are.
     pub(crate) fn sections() -> impl Iterator<Item = &'static str> + Clone {
         let mut last = "";
-        KEYS.iter().filter_map(move |key| {
+        keys().filter_map(move |key| {
             let section = key.section();
             (section != std::mem::replace(&mut last, section)).then_some(section)
         })
@@ -242,6 +271,11 @@ impl Kind {
             },
             Self::Path if text.is_empty() => Err("the path is empty".to_owned()),
             Self::Path => Ok(Setting::Path(PathBuf::from(text))),
+            Self::Text(form) => form.check(text).map(Setting::Text),
+            Self::Secret(form) => form.check(text).map(Setting::Secret),
+            Self::List(form) => {
+                Self::list(form, text.split(',').map(str::trim).filter(|one| !one.is_empty()))
+            }
         }
     }
 
@@ -256,6 +290,24 @@ impl Kind {
         }
     }
 
+    /// Checks a list, and tells of all faults.
+    pub(crate) fn list<'a>(
+        form: Form,
+        texts: impl Iterator<Item = &'a str>,
+    ) -> Result<Setting, String> {
+        let (mut kept, mut faults) = (Vec::new(), Vec::new());
+        for text in texts {
+            match form.check(text) {
+                Ok(text) => kept.push(text),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if kept.len() > MAX_LIST {
+            faults.push(format!("a list has at most {MAX_LIST} entries"));
+        }
+        if faults.is_empty() { Ok(Setting::List(kept)) } else { Err(faults.join("; ")) }
+    }
+
     /// What values it takes, for people.
     pub(crate) fn describe(self) -> String {
         match self {
@@ -265,6 +317,8 @@ impl Kind {
             Self::Duration => "a duration such as 2s".to_owned(),
             Self::Flag => "true | false".to_owned(),
             Self::Path => "a path".to_owned(),
+            Self::Text(form) | Self::Secret(form) => form.describe().to_owned(),
+            Self::List(form) => format!("a list of texts: {}", form.describe()),
         }
     }
 }
@@ -286,11 +340,15 @@ impl fmt::Display for Setting {
             Self::Duration(duration) => humantime::format_duration(*duration).fmt(f),
             Self::Flag(flag) => flag.fmt(f),
             Self::Path(path) => path.display().fmt(f),
+            Self::Text(text) => f.write_str(text),
+            Self::Secret(text) if text.starts_with('@') => f.write_str(text),
+            Self::Secret(_) => f.write_str("(hidden)"),
+            Self::List(texts) => f.write_str(&texts.join(",")),
         }
     }
 }
 
-fn cores() -> u64 {
+pub(super) fn cores() -> u64 {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     cores.min(MAX_SLOTS) as u64
 }
@@ -301,7 +359,7 @@ mod tests {
 
     #[test]
     fn every_default_is_a_value_of_its_key_and_reads_back() {
-        for key in KEYS {
+        for key in keys() {
             let Some(default) = key.default() else { continue };
             assert_eq!(key.kind.read(&default.to_string()), Ok(default), "{}", key.path);
         }
@@ -311,7 +369,7 @@ mod tests {
     fn paths_sections_and_variables_agree() {
         assert_eq!(
             Key::sections().collect::<Vec<_>>(),
-            ["executor", "limits", "cache", "store", "output"]
+            ["executor", "limits", "cache", "store", "output", "remote", "adapt", "worker"]
         );
         assert_eq!(
             Key::find("limits.cancel_grace").map(Key::variable).as_deref(),
@@ -322,7 +380,7 @@ mod tests {
     #[test]
     fn wrong_values_are_named() {
         let read = |path: &str, text: &str| Key::find(path).expect("it is there").kind.read(text);
-        assert!(read("executor.kind", "pole").unwrap_err().contains("inline, pool"));
+        assert!(read("executor.kind", "pole").unwrap_err().contains("inline, pool, remote"));
         assert!(read("executor.slots", "0").unwrap_err().contains("at least 1"));
         assert!(read("limits.memory", "64").unwrap_err().contains("64MiB"));
         assert!(read("cache.enabled", "yes").unwrap_err().contains("`true` or `false`"));

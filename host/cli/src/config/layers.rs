@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::key::{Key, Setting};
+use super::remote::conflicts;
 use super::{environment, file};
 use crate::error::{CliError, Result};
 
@@ -77,6 +78,8 @@ impl Layers {
         if let Some(path) = file::user_file() {
             layers.file(&path);
         }
+        let conflicts = conflicts(&layers);
+        layers.faults.extend(conflicts);
         layers
     }
 
@@ -111,6 +114,11 @@ impl Layers {
             Some((setting, origin)) => (Some(setting.clone()), origin.clone()),
             None => (key.default(), Origin::Default),
         }
+    }
+
+    /// What sets the key.
+    pub(crate) fn origin(&self, path: &str) -> Origin {
+        self.settings.get(path).map_or(Origin::Default, |(_, origin)| origin.clone())
     }
 
     /// What a layer other than the default sets the key to.

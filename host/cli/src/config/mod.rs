@@ -3,9 +3,14 @@
 mod effective;
 mod environment;
 mod file;
+mod form;
+mod hosts;
 mod key;
 mod layers;
+mod remote;
 
-pub(crate) use effective::{Config, ExecutorKind, LogChoice};
-pub(crate) use key::{KEYS, Key, Setting};
+pub(crate) use effective::{Config, ExecutorKind, IsolationChoice, LogChoice};
+pub(crate) use form::Form;
+pub(crate) use key::{Key, Setting, keys};
 pub(crate) use layers::{Layers, Origin};
+pub(crate) use remote::{Credentials, RemoteConfig, WorkerConfig};

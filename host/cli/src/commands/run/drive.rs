@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sandmill::core::units::format_duration;
 use sandmill::flow_file::FlowRunFuture;
-use sandmill::store::{Health, Store};
+use sandmill::store::{Health, Reader, Store};
 use sandmill::{End, EndKind, Host, Outcome, State};
 
 use super::report::{FlowEnd, report};
@@ -40,6 +40,9 @@ impl Place {
         match self.kind {
             ExecutorKind::Inline => "inline".to_owned(),
             ExecutorKind::Pool => format!("in a pool of {}", counted(self.slots as u64, "slot")),
+            ExecutorKind::Remote => {
+                format!("on workers with {}", counted(self.slots as u64, "slot"))
+            }
         }
     }
 }
@@ -80,7 +83,10 @@ impl Drive<'_> {
         let outcome = future.outcome().unwrap_or_else(lost);
         let state = match &outcome {
             // That it can go on is in the store; the future has ended.
-            Outcome::Ended(end) if self.store.is_some() && is_interruption(end) => {
+            Outcome::Ended(end)
+                if is_interruption(end) && self.store.is_some()
+                    || end.kind == EndKind::HostError && self.is_left(future) =>
+            {
                 State::interrupted(future.state().at, end.message.as_str())
             }
             _ => future.state(),
@@ -95,6 +101,13 @@ impl Drive<'_> {
             kept: self.store.is_some(),
         };
         report(self.ui, &end, &self.watcher.board())
+    }
+
+    /// Whether the flow was left because of its host, so that it can go on once that is mended.
+    fn is_left(&self, future: &FlowRunFuture) -> bool {
+        let read = |store: &Store| Reader::open(store.dir())?.flow(future.id());
+        let record = self.store.and_then(|store| read(store).ok().flatten());
+        record.is_some_and(|record| !record.state.is_final())
     }
 
     fn say_start(&self, future: &FlowRunFuture) {
