@@ -3,15 +3,26 @@
 //! come. The tests themselves are in `tests`.
 #![forbid(unsafe_code)]
 
+mod binary;
+mod certificates;
+pub mod history;
+mod inside;
 mod metrics;
 mod names;
 mod network;
 mod process;
 mod tool;
+mod trial;
+mod worker;
 mod workload;
 
+pub use certificates::Certificates;
+pub use inside::inside;
 pub use metrics::{Metrics, get};
 pub use network::{Deaf, Network};
 pub use process::{Ended, Process};
+pub use rustix::process::Signal;
 pub use tool::may_make_networks;
+pub use trial::{HEALED_WITHIN, LONG, Trial, count};
+pub use worker::{PORT, Worker, WorkerSetup};
 pub use workload::{MANY, Workload, marks};

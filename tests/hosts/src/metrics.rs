@@ -2,15 +2,11 @@
 //! asked while its link is cut.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsFd as _;
-use std::path::Path;
-use std::thread;
 use std::time::Duration;
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use crate::inside::inside;
 
 /// Longer than an answer takes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -63,16 +59,11 @@ fn plain(key: &str) -> &str {
 /// # Errors
 /// There is no answer, or one that says that something is wrong.
 pub fn get(namespace: &str, address: SocketAddr, page: &str) -> Result<String, String> {
-    let space = Path::new("/run/netns").join(namespace);
     let page = page.to_owned();
-    // A namespace is a thread's: this one moves there, and ends there.
-    let asking = thread::spawn(move || -> Result<String, String> {
-        let space = File::open(&space).map_err(|error| format!("{}: {error}", space.display()))?;
-        move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network))
-            .map_err(|error| format!("cannot move: {error}"))?;
+    let asking = inside(namespace, move || {
         ask(address, &page).map_err(|error| format!("http://{address}{page}: {error}"))
     });
-    let answer = asking.join().map_err(|_| "the thread panicked".to_owned())??;
+    let answer = asking.join().map_err(|_| "the thread panicked".to_owned())???;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or("it is no answer")?;
     let status = head.lines().next().unwrap_or_default();
     if status.split(' ').nth(1) == Some("200") {
