@@ -5,6 +5,7 @@ mod components;
 mod config;
 mod drain;
 mod ending;
+pub mod engine;
 mod intake;
 mod link;
 mod outbox;

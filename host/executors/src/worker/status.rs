@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use sandmill_transport::message::WorkerId;
+use sandmill_transport::message::{Load, WorkerId};
 use sandmill_wire::Digest;
 use uuid::Uuid;
 
+use super::process;
 use super::state::{Counters, Stage, State};
 use super::worker::Worker;
 
@@ -78,6 +79,22 @@ pub struct SessionStatus {
 }
 
 impl Worker {
+    /// How busy it is.
+    pub(super) fn load(&self) -> Load {
+        let state = self.shared.state.lock();
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let running = count(state.slots.iter().flatten().count());
+        let waiting = count(state.sessions.values().map(|session| session.waiting).sum());
+        drop(state);
+        let (memory, cpu_micros) = process::usage();
+        Load { running, waiting, memory, cpu_micros }
+    }
+
+    /// Whether it takes new runs.
+    pub(super) fn is_open(&self) -> bool {
+        self.shared.state.lock().stage == Stage::Open
+    }
+
     /// How the worker stands.
     #[must_use]
     pub fn status(&self) -> WorkerStatus {

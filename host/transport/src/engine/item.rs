@@ -17,7 +17,6 @@ use uuid::Uuid;
 use super::class::ClassId;
 use super::connect::Engine;
 use super::error::EngineError;
-use super::layout::consumer_missing;
 use super::limits::{ENGINE_REQUEST_TIMEOUT, LEAST_PAYLOAD};
 use crate::frame::{decode_to_worker, encode};
 use crate::message::{Order, PROTOCOL, PROTOCOL_LEAST, Spec, ToWorker};
@@ -113,52 +112,17 @@ impl Engine {
         }
     }
 
-    /// Pulls up to so many items of a class, waiting for the first for so long. Fewer where there
-    /// are no more.
+    /// The queue of a class, to pull from.
     ///
     /// # Errors
     /// [`EngineError::Missing`] when the class has no queue, else when the engine does not answer.
-    pub async fn pull(
-        &self,
-        class: &ClassId,
-        most: usize,
-        wait: Duration,
-    ) -> Result<Vec<Pulled>, EngineError> {
+    pub async fn queue(&self, class: &ClassId) -> Result<ItemQueue, EngineError> {
         let stream = self.work().await?;
         let consumer = stream.get_consumer::<pull::Config>(class.as_str());
-        let consumer: PullConsumer =
-            match tokio::time::timeout(ENGINE_REQUEST_TIMEOUT, consumer).await {
-                Ok(Ok(consumer)) => consumer,
-                Ok(Err(error)) => {
-                    let words = error.to_string();
-                    return Err(if words.contains("not found") {
-                        EngineError::Missing(format!("the queue of class {class}"))
-                    } else {
-                        EngineError::failed("finding a consumer", words)
-                    });
-                }
-                Err(_) => return Err(Self::timed_out("finding a consumer")),
-            };
-        let batch = consumer.batch().max_messages(most).expires(wait).messages();
-        let mut batch = self.bounded("pulling", batch).await?;
-        let mut pulled = Vec::new();
-        // Once there is one, the others are there as well or come later.
-        let mut until = tokio::time::Instant::now() + wait + ENGINE_REQUEST_TIMEOUT;
-        loop {
-            match tokio::time::timeout_at(until, batch.next()).await {
-                Ok(Some(Ok(message))) => {
-                    pulled.push(Pulled::new(message));
-                    if pulled.len() >= most {
-                        return Ok(pulled);
-                    }
-                    let soon = tokio::time::Instant::now() + Duration::from_millis(20);
-                    until = until.min(soon);
-                }
-                Ok(Some(Err(error))) if pulled.is_empty() => {
-                    return Err(EngineError::failed("pulling", error));
-                }
-                _ => return Ok(pulled),
-            }
+        match tokio::time::timeout(ENGINE_REQUEST_TIMEOUT, consumer).await {
+            Ok(Ok(consumer)) => Ok(ItemQueue { consumer }),
+            Ok(Err(error)) => Err(missing_or("finding a queue", &error)),
+            Err(_) => Err(Self::timed_out("finding a queue")),
         }
     }
 
@@ -207,6 +171,55 @@ impl Engine {
         let told = self.bounded("listening for advisories", told).await?;
         Ok(SpentItems { told })
     }
+}
+
+/// The queue of a class.
+#[derive(Clone)]
+pub struct ItemQueue {
+    consumer: PullConsumer,
+}
+
+impl ItemQueue {
+    /// How long a worker may be silent of an item before somebody else is given it.
+    #[must_use]
+    pub fn ack_wait(&self) -> Duration {
+        self.consumer.cached_info().config.ack_wait
+    }
+
+    /// How often an item is given out.
+    #[must_use]
+    pub fn max_deliver(&self) -> i64 {
+        self.consumer.cached_info().config.max_deliver
+    }
+
+    /// Pulls one item; none where none came for so long. To be awaited to its end: an item that
+    /// comes after nobody waits for it is given out again only after [`ItemQueue::ack_wait`].
+    ///
+    /// # Errors
+    /// [`EngineError::Missing`] when the queue is there no more, else when the engine does not
+    /// answer.
+    pub async fn pull(&self, wait: Duration) -> Result<Option<Pulled>, EngineError> {
+        const WHAT: &str = "pulling";
+        let batch = self.consumer.batch().max_messages(1).expires(wait).messages();
+        let batch = tokio::time::timeout(ENGINE_REQUEST_TIMEOUT, batch).await;
+        let batch = batch.map_err(|_| Engine::timed_out(WHAT))?;
+        let mut batch = batch.map_err(|error| EngineError::failed(WHAT, error))?;
+        match tokio::time::timeout(wait + ENGINE_REQUEST_TIMEOUT, batch.next()).await {
+            Ok(Some(Ok(message))) => Ok(Some(Pulled::new(message))),
+            Ok(Some(Err(error))) => Err(missing_or(WHAT, &error)),
+            Ok(None) => Ok(None),
+            Err(_) => Err(Engine::timed_out(WHAT)),
+        }
+    }
+}
+
+fn missing_or(what: &'static str, error: &dyn std::fmt::Display) -> EngineError {
+    let words = error.to_string();
+    let gone = ["not found", "deleted", "no responders", "10014", "10059"];
+    if gone.iter().any(|gone| words.to_lowercase().contains(gone)) {
+        return EngineError::Missing("the queue".to_owned());
+    }
+    EngineError::failed(what, words)
 }
 
 impl Pulled {
@@ -316,23 +329,6 @@ impl SpentItems {
             if let Ok(advisory) = serde_json::from_slice::<Advisory>(&message.payload) {
                 return Some(advisory.stream_seq);
             }
-        }
-    }
-}
-
-impl Engine {
-    /// Whether a class has a queue, for tests and people: an error says why it cannot be seen.
-    ///
-    /// # Errors
-    /// When the engine does not answer.
-    pub async fn has_queue(&self, class: &ClassId) -> Result<bool, EngineError> {
-        let stream = self.work().await?;
-        match stream.consumer_info(class.as_str()).await {
-            Ok(_) => Ok(true),
-            Err(error) => match consumer_missing(class, &error) {
-                EngineError::Missing(_) => Ok(false),
-                error => Err(error),
-            },
         }
     }
 }

@@ -19,7 +19,7 @@ pub use class::{Class, ClassId, ClassNews, ClassState};
 pub use config::{Credentials, EngineBounds, EngineConfig, EngineTls};
 pub use connect::{Engine, EngineLink};
 pub use error::EngineError;
-pub use item::{Item, ItemState, Published, Pulled, SpentItems};
+pub use item::{Item, ItemQueue, ItemState, Published, Pulled, SpentItems};
 pub use layout::Incarnation;
 pub use limits::*;
 pub use out::{OutReader, OutSaid};

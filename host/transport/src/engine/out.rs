@@ -145,7 +145,10 @@ impl Engine {
     ) -> Result<(), EngineError> {
         while let Some(bytes) = messages.first() {
             let mut headers = HeaderMap::new();
-            headers.insert("Nats-Msg-Id", format!("{}-{number}", worker.0.simple()).as_str());
+            headers.insert(
+                "Nats-Msg-Id",
+                format!("{}-{}-{number}", worker.0.simple(), session.simple()).as_str(),
+            );
             headers.insert(WORKER, worker.0.simple().to_string().as_str());
             self.put(self.layout().out_subject(session), headers, bytes.clone()).await?;
             messages.remove(0);

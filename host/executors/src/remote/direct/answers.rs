@@ -14,13 +14,13 @@ use super::way::WayError;
 const FAILURE_WORDS: u64 = 1 << 20;
 
 /// A report, or what has to be got for it.
-pub(super) enum Answer {
+pub(in crate::remote) enum Answer {
     Report(Report),
     Fetch(Fetch),
 }
 
 /// What comes of a worker's report of a run with these limits.
-pub(super) fn answer(report: RunReport, limits: &Limits) -> Answer {
+pub(in crate::remote) fn answer(report: RunReport, limits: &Limits) -> Answer {
     let RunReport { of, ending, usage } = report;
     let (payload, is_failure) = match ending {
         Ending::Value(payload) => (payload, false),
@@ -43,7 +43,7 @@ pub(super) fn answer(report: RunReport, limits: &Limits) -> Answer {
 }
 
 /// The report once its bytes were got, or could not be.
-pub(super) fn fetched(fetch: &Fetch, got: Result<Bytes, WayError>) -> Report {
+pub(in crate::remote) fn fetched(fetch: &Fetch, got: Result<Bytes, WayError>) -> Report {
     match got {
         Ok(bytes) if bytes.len() as u64 > fetch.limit => {
             Report::new(too_large(bytes.len() as u64, fetch.limit).into(), fetch.usage)

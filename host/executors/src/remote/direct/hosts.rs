@@ -145,7 +145,7 @@ impl Host {
 }
 
 /// Whether a stage fits a message.
-pub(super) fn is_sendable(spec: &Spec) -> bool {
+pub(in crate::remote) fn is_sendable(spec: &Spec) -> bool {
     const MOST: usize = 512 << 10;
     super::outbox::size_of_spec(spec) <= MOST
 }

@@ -1,19 +1,19 @@
 //! The fleet over links of its own to workers: no broker.
 
 mod acting;
-mod answers;
+pub(in crate::remote) mod answers;
 mod carrier;
 mod config;
 mod driver;
 mod fleet;
 mod hearing;
-mod hosts;
+pub(in crate::remote) mod hosts;
 mod link;
 mod local;
-mod outbox;
+pub(in crate::remote) mod outbox;
 mod runs;
 mod socket;
-mod stages;
+pub(in crate::remote) mod stages;
 #[cfg(test)]
 mod tests;
 mod way;

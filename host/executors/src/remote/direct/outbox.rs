@@ -51,13 +51,13 @@ pub(super) enum Transfer {
 
 /// A result to get.
 #[derive(Clone)]
-pub(super) struct Fetch {
-    pub(super) of: RunLease,
-    pub(super) digest: Digest,
-    pub(super) usage: Usage,
+pub(in crate::remote) struct Fetch {
+    pub(in crate::remote) of: RunLease,
+    pub(in crate::remote) digest: Digest,
+    pub(in crate::remote) usage: Usage,
     /// Whether it is a failure, with large details.
-    pub(super) is_failure: bool,
-    pub(super) limit: u64,
+    pub(in crate::remote) is_failure: bool,
+    pub(in crate::remote) limit: u64,
 }
 
 impl Outbox {
@@ -191,7 +191,7 @@ fn size_of_order(order: &Order) -> usize {
     }
 }
 
-pub(super) fn size_of_spec(spec: &Spec) -> usize {
+pub(in crate::remote) fn size_of_spec(spec: &Spec) -> usize {
     const BASE: usize = 512;
     let grants = &spec.grants;
     let env: usize = grants.env.iter().map(|(name, value)| name.len() + value.len() + 8).sum();

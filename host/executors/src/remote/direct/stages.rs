@@ -12,21 +12,21 @@ use sandmill_wire::Digest;
 use super::config::MAX_STAGES;
 
 /// What the runs of one stage have in common.
-pub(super) struct Stage {
+pub(in crate::remote) struct Stage {
     /// By which links know whether they were told of it.
-    pub(super) number: u64,
-    pub(super) options: Arc<CallOptions>,
-    pub(super) component: Component,
+    pub(in crate::remote) number: u64,
+    pub(in crate::remote) options: Arc<CallOptions>,
+    pub(in crate::remote) component: Component,
     task: Arc<str>,
     name: Arc<str>,
-    pub(super) need: Arc<Need>,
+    pub(in crate::remote) need: Arc<Need>,
     /// Whether its runs may change something outside.
-    pub(super) has_effects: bool,
+    pub(in crate::remote) has_effects: bool,
 }
 
 impl Stage {
     /// As it is told to a worker, under this number.
-    pub(super) fn spec(&self, id: u32) -> Spec {
+    pub(in crate::remote) fn spec(&self, id: u32) -> Spec {
         Spec {
             id,
             component: self.component.digest(),
@@ -42,7 +42,7 @@ impl Stage {
 
 /// The stages of late. Beyond their bound all are forgotten, and found out again.
 #[derive(Default)]
-pub(super) struct Stages {
+pub(in crate::remote) struct Stages {
     /// By the options' place in memory, which is theirs for as long as the stage is here.
     known: HashMap<(usize, Digest, Arc<str>), Arc<Stage>>,
     next: u64,
@@ -53,7 +53,7 @@ impl Stages {
     ///
     /// # Errors
     /// When what the call asks of a host are no amounts.
-    pub(super) fn of(&mut self, call: &Call) -> Result<Arc<Stage>, ResourceError> {
+    pub(in crate::remote) fn of(&mut self, call: &Call) -> Result<Arc<Stage>, ResourceError> {
         let place = Arc::as_ptr(&call.options) as usize;
         let key = (place, call.component.digest(), Arc::clone(&call.task));
         if let Some(stage) = self.known.get(&key) {
