@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::MAX_FRAME;
-use crate::message::{FromWorker, Goodbye, Hello, ToWorker, Welcome};
+use crate::message::{FromWorker, Goodbye, Hello, ToWorker, Welcome, WorkerStatusReport};
 use crate::message::{MAX_LABELS, MAX_RESOURCES};
 
 /// How deep values may be nested in a frame: what a task's value may be, and the messages' own.
@@ -73,6 +73,20 @@ pub fn decode_welcome(bytes: &[u8]) -> Result<Welcome, FrameError> {
         )));
     }
     Ok(welcome)
+}
+
+/// The report of how a worker stands that these bytes are, within the limits of one.
+///
+/// # Errors
+/// Why they are not.
+pub fn decode_status(bytes: &[u8]) -> Result<WorkerStatusReport, FrameError> {
+    let status: WorkerStatusReport = decode_one("a status", bytes)?;
+    if status.labels.len() > MAX_LABELS || status.resources.len() > MAX_RESOURCES {
+        return Err(FrameError(format!(
+            "a status with more than {MAX_LABELS} labels or {MAX_RESOURCES} kinds of resources"
+        )));
+    }
+    Ok(status)
 }
 
 /// The goodbye that these bytes are.

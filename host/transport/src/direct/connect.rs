@@ -92,7 +92,7 @@ pub async fn connect(
 }
 
 /// The socket, without anything said over it.
-async fn dial(address: &Address, security: &ClientSecurity) -> Result<Box<dyn Pipe>, LinkError> {
+pub(super) async fn dial(address: &Address, security: &ClientSecurity) -> Result<Box<dyn Pipe>, LinkError> {
     let cannot = |error: io::Error| LinkError::Connect {
         address: address.to_string(),
         why: error.to_string(),
@@ -118,13 +118,13 @@ async fn dial(address: &Address, security: &ClientSecurity) -> Result<Box<dyn Pi
     }
 }
 
-async fn greet(
+/// TLS, where the address has it, and HTTP/2.
+pub(super) async fn enter(
     address: &Address,
     pipe: Box<dyn Pipe>,
     security: &ClientSecurity,
-    hello: Hello,
     timeouts: Timeouts,
-) -> Result<(Welcome, Connection), LinkError> {
+) -> Result<(Http, Trouble), LinkError> {
     let pipe: Box<dyn Pipe> = match (address, security) {
         (Address::Tls { host, .. }, ClientSecurity::Tls(tls)) => {
             Box::new(tls.connect(host, pipe).await.map_err(|error| explain_as_client(&error))?)
@@ -134,6 +134,17 @@ async fn greet(
     let trouble = Trouble::default();
     let watched = Watched::new(pipe, trouble.clone(), explain_as_client);
     let http = Http::start(watched, &trouble, timeouts).await?;
+    Ok((http, trouble))
+}
+
+async fn greet(
+    address: &Address,
+    pipe: Box<dyn Pipe>,
+    security: &ClientSecurity,
+    hello: Hello,
+    timeouts: Timeouts,
+) -> Result<(Welcome, Connection), LinkError> {
+    let (http, trouble) = enter(address, pipe, security, timeouts).await?;
 
     let written = frame::encode(&hello);
     if written.len() > MAX_HELLO {

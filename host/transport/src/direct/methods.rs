@@ -14,6 +14,8 @@ pub enum Method {
     Put,
     /// Bytes from the worker.
     Get,
+    /// How the worker stands, without a hello.
+    Status,
 }
 
 /// Who may call what. Everybody else may not.
@@ -24,11 +26,14 @@ const ALLOWED: &[(Method, Role)] = &[
     (Method::Put, Role::Admin),
     (Method::Get, Role::Submit),
     (Method::Get, Role::Admin),
+    (Method::Status, Role::Observe),
+    (Method::Status, Role::Submit),
+    (Method::Status, Role::Admin),
 ];
 
 impl Method {
     /// Every method there is.
-    pub const ALL: [Self; 3] = [Self::Open, Self::Put, Self::Get];
+    pub const ALL: [Self; 4] = [Self::Open, Self::Put, Self::Get, Self::Status];
 
     /// Its path on the wire.
     #[must_use]
@@ -37,6 +42,7 @@ impl Method {
             Self::Open => "/sandmill.Worker/Open",
             Self::Put => "/sandmill.Worker/Put",
             Self::Get => "/sandmill.Worker/Get",
+            Self::Status => "/sandmill.Worker/Status",
         }
     }
 
@@ -73,6 +79,7 @@ impl fmt::Display for Method {
             Self::Open => "give runs to a worker",
             Self::Put => "send values to a worker",
             Self::Get => "get values from a worker",
+            Self::Status => "look at a worker",
         })
     }
 }
@@ -82,10 +89,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_those_who_submit_may_ask_for_anything() {
+    fn only_those_who_submit_may_ask_for_anything_but_to_look() {
         for method in Method::ALL {
             for role in Role::ALL {
-                let may = matches!(role, Role::Submit | Role::Admin);
+                let looks = method == Method::Status && role == Role::Observe;
+                let may = looks || matches!(role, Role::Submit | Role::Admin);
                 assert_eq!(method.allows(role), may, "{method} by {role}");
             }
             assert_eq!(Method::of_path(method.path()), Some(method));

@@ -19,6 +19,7 @@ mod serve;
 mod server_connection;
 mod service;
 mod socket;
+mod status;
 mod strangers;
 
 pub use blobs::BlobClient;
@@ -32,3 +33,4 @@ pub use notices::{Notice, Notices, Silent};
 pub use peer::Peer;
 pub use serve::{ServeOptions, serve, serve_with};
 pub use service::{OpenLink, WorkerService};
+pub use status::status;

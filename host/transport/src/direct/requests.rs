@@ -59,6 +59,10 @@ pub(super) async fn answer(
                 .server_streaming(service, request)
                 .await
         }
+        Method::Status => {
+            let service = tower::service_fn(move |_: Request<Bytes>| status(Arc::clone(&guest)));
+            grpc.max_decoding_message_size(MAX_HELLO).unary(service, request).await
+        }
     }
 }
 
@@ -67,7 +71,7 @@ fn may(guest: &Guest, method: Method) -> Result<(), Goodbye> {
         return Err(Goodbye::Forbidden(method.refuse(guest.peer.role)));
     }
     match (method, guest.is_stranger()) {
-        (Method::Open, true) | (Method::Put | Method::Get, false) => Ok(()),
+        (Method::Open, true) | (Method::Put | Method::Get, false) | (Method::Status, _) => Ok(()),
         (Method::Open, false) => Err(Goodbye::Protocol("it said hello twice".to_owned())),
         (_, true) => Err(Goodbye::Protocol("it did not say hello first".to_owned())),
     }
@@ -163,6 +167,13 @@ async fn get(
     let mut response = Response::new(tokio_stream::iter(cut(bytes).map(Ok)));
     response.metadata_mut().insert(SIZE, size.into());
     Ok(response)
+}
+
+async fn status(guest: Arc<Guest>) -> Result<Response<Bytes>, Status> {
+    match guest.server.service.status(&guest.peer).await {
+        Ok(report) => Ok(Response::new(frame::encode(&report))),
+        Err(goodbye) => Err(refused(&guest, goodbye)),
+    }
 }
 
 fn refused(guest: &Guest, goodbye: Goodbye) -> Status {

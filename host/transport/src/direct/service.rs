@@ -7,7 +7,7 @@ use sandmill_wire::Digest;
 use tokio::sync::mpsc;
 
 use super::{ChunkStream, Peer};
-use crate::message::{FromWorker, Goodbye, Hello, ToWorker, Welcome};
+use crate::message::{FromWorker, Goodbye, Hello, ToWorker, Welcome, WorkerStatusReport};
 
 /// What a worker answers to a hello that it takes.
 #[derive(Debug)]
@@ -52,4 +52,12 @@ pub trait WorkerService: Send + Sync {
     /// # Errors
     /// Why it does not get them; [`Goodbye::Missing`] where they are not there.
     async fn get(&self, peer: &Peer, digest: Digest) -> Result<Bytes, Goodbye>;
+
+    /// Somebody asks how the worker stands.
+    ///
+    /// # Errors
+    /// Why it is not told; by default, that this worker tells nobody.
+    async fn status(&self, _peer: &Peer) -> Result<WorkerStatusReport, Goodbye> {
+        Err(Goodbye::Missing("this worker does not tell how it stands".to_owned()))
+    }
 }

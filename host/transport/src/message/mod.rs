@@ -6,6 +6,7 @@ mod greeting;
 mod order;
 mod payload;
 mod report;
+mod status;
 
 pub use greeting::{
     Goodbye, Hello, MAX_LABELS, MAX_RESOURCES, PROTOCOL, PROTOCOL_LEAST, Versions, Welcome,
@@ -14,3 +15,4 @@ pub use greeting::{
 pub use order::{LeaseId, Order, RunLease, Spec, ToWorker};
 pub use payload::{MAX_INLINE, Payload};
 pub use report::{Ending, FromWorker, HandBack, Load, Note, Noted, RunReport};
+pub use status::WorkerStatusReport;
