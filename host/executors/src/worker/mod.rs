@@ -11,6 +11,7 @@ mod link;
 mod outbox;
 mod process;
 mod receiving;
+mod report;
 mod serve;
 mod session;
 mod sessions;

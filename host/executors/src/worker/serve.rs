@@ -9,7 +9,7 @@ use bytes::Bytes;
 use sandmill_transport::direct::{
     ChunkStream, Listener, OpenLink, Peer, ServeError, ServeOptions, WorkerService, serve_with,
 };
-use sandmill_transport::message::{Goodbye, Hello};
+use sandmill_transport::message::{Goodbye, Hello, WorkerStatusReport};
 use sandmill_transport::security::ServerSecurity;
 use sandmill_wire::Digest;
 use tokio_util::sync::CancellationToken;
@@ -51,6 +51,10 @@ impl WorkerService for Worker {
     async fn get(&self, _: &Peer, digest: Digest) -> Result<Bytes, Goodbye> {
         let missing = || Goodbye::Missing(format!("{digest} is not at this worker"));
         self.bytes_of(&digest).ok_or_else(missing)
+    }
+
+    async fn status(&self, _: &Peer) -> Result<WorkerStatusReport, Goodbye> {
+        Ok(self.report())
     }
 }
 
