@@ -22,25 +22,28 @@ impl Certificates {
         certificates
     }
 
-    /// Issues a certificate of a role under a name; what else is said of it follows.
+    /// Issues a certificate of a role under a name; what else is said of it follows. The arguments
+    /// that show it.
     ///
     /// # Panics
     /// When it cannot be issued.
+    #[must_use]
     pub fn issue(&self, role: &str, name: &str, more: &[&str]) -> Vec<String> {
-        self.call(&["issue", role], &[&["--name", name], more].concat());
-        self.files(role, name)
+        self.call(&["issue"], &[&["--role", role, "--name", name], more].concat());
+        self.files(name)
     }
 
-    /// Arguments that show and ask for certificates.
+    /// Arguments that show the certificate of this name, and ask for one of the same authority.
     #[must_use]
-    pub fn files(&self, role: &str, name: &str) -> Vec<String> {
+    pub fn files(&self, name: &str) -> Vec<String> {
         let path = |file: &str| self.folder.join(file).display().to_string();
-        let (certificate, key) = (format!("{role}-{name}.pem"), format!("{role}-{name}.key"));
-        let files = [("--cert", certificate), ("--key", key), ("--ca", "ca.pem".to_owned())];
-        files.into_iter().flat_map(|(flag, file)| [flag.to_owned(), path(&file)]).collect()
+        let (certificate, key) = (format!("{name}.pem"), format!("{name}.key"));
+        let files = [("--cert", &*certificate), ("--key", &*key), ("--ca", "ca.pem")];
+        files.into_iter().flat_map(|(flag, file)| [flag.to_owned(), path(file)]).collect()
     }
 
     /// Issues one to each host of a network.
+    #[must_use]
     pub fn issue_to_hosts(&self, network: &Network) -> Vec<Vec<String>> {
         (0..network.hosts()).map(|host| self.issue("worker", &network.address(host), &[])).collect()
     }

@@ -62,6 +62,17 @@ pub fn runs(
     }
 }
 
+/// The positions of those runs of a stage that are completed.
+///
+/// # Panics
+/// When the store cannot be read.
+#[must_use]
+pub fn completed(store: &Path, stage: &str) -> Vec<u64> {
+    let (reader, flow) = flow(store);
+    let runs = runs(&reader, &flow, stage, &[StateType::Completed]);
+    runs.iter().filter_map(|run| run.key.index).collect()
+}
+
 /// Looks at a flow run that has ended.
 ///
 /// # Panics

@@ -30,28 +30,13 @@ impl Metrics {
         Ok(Self(numbers.collect()))
     }
 
-    /// The sum of all numbers of this name, whatever their labels.
+    /// The sum of all numbers of this name, whatever their labels; or, where the name has labels
+    /// itself, of those with the same.
     #[must_use]
     pub fn sum(&self, name: &str) -> f64 {
-        self.0.iter().filter(|(key, _)| plain(key) == name).map(|(_, number)| number).sum()
+        let fits = |key: &str| key == name || key.split('{').next() == Some(name);
+        self.0.iter().filter(|(key, _)| fits(key)).map(|(_, number)| number).sum()
     }
-
-    /// The numbers of this name, by their labels.
-    #[must_use]
-    pub fn by_labels(&self, name: &str) -> BTreeMap<&str, f64> {
-        let fits = |key: &&String| plain(key) == name;
-        self.0.keys().filter(fits).map(|key| (&key[name.len()..], self.0[key])).collect()
-    }
-
-    /// Whether there is a number of this name.
-    #[must_use]
-    pub fn has(&self, name: &str) -> bool {
-        self.0.keys().any(|key| plain(key) == name)
-    }
-}
-
-fn plain(key: &str) -> &str {
-    key.split('{').next().unwrap_or(key)
 }
 
 /// Asks an HTTP server inside of a namespace for a page.

@@ -1,8 +1,9 @@
 //! A flow that a coordinator runs on the workers of a network, while a test has something go wrong.
 
-use std::fs;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,8 @@ pub const LONG: Duration = Duration::from_secs(180);
 pub const HEALED_WITHIN: Duration = Duration::from_secs(15);
 /// Between two looks at what happens.
 const LOOK: Duration = Duration::from_millis(200);
+/// Slots of the pool: its runs sleep most of the time.
+const POOL: &str = "128";
 
 /// Hosts with workers, a flow and a store.
 pub struct Trial {
@@ -84,6 +87,37 @@ impl Trial {
     /// Gives all workers that are started from now on these arguments besides.
     pub fn give_workers(&mut self, arguments: &[&str]) {
         self.more = arguments.iter().map(|&argument| argument.to_owned()).collect();
+    }
+
+    /// Has all workers that are started from now on know others by these arguments.
+    pub fn secure_workers(&mut self, arguments: &[&str]) {
+        let arguments: Vec<String> = arguments.iter().map(|&text| text.to_owned()).collect();
+        self.security.fill(arguments);
+    }
+
+    /// A join token that nobody has yet.
+    ///
+    /// # Panics
+    /// When none is made.
+    #[must_use]
+    pub fn token(&self) -> String {
+        let token = binary::call(self.folder(), &["cert", "token"]);
+        token.unwrap_or_else(|error| panic!("{error}")).trim().to_owned()
+    }
+
+    /// The binary on a host, not started yet.
+    #[must_use]
+    pub fn binary(&self, host: usize, arguments: &[&str]) -> Command {
+        let mut command = self.network.command(host, binary::path());
+        command.args(arguments);
+        binary::surround(&mut command, self.folder());
+        command
+    }
+
+    /// The flow's file.
+    #[must_use]
+    pub fn flow(&self) -> String {
+        self.flow.display().to_string()
     }
 
     /// Where everything is kept.
@@ -158,9 +192,8 @@ impl Trial {
     /// When it does not start.
     #[must_use]
     pub fn run(&self) -> Process {
-        let flow = self.flow.display().to_string();
-        let security = self.certificates.files("submit", "coordinator");
-        self.start_coordinator(&["run", &flow], &security)
+        let security = self.certificates.files("coordinator");
+        self.start_coordinator(&["run", &self.flow()], &security)
     }
 
     /// Has another coordinator take up what one left behind.
@@ -169,7 +202,7 @@ impl Trial {
     /// When it does not start.
     #[must_use]
     pub fn resume(&self) -> Process {
-        let security = self.certificates.files("submit", "coordinator");
+        let security = self.certificates.files("coordinator");
         self.start_coordinator(&["runs", "resume", "latest"], &security)
     }
 
@@ -252,10 +285,10 @@ impl Trial {
         })
     }
 
-    /// How many runs the worker of a host has ended.
+    /// How many runs of the worker of a host have ended with a value.
     #[must_use]
     pub fn made(&self, host: usize) -> u64 {
-        count(&self.metrics(host), "sandmill_worker_runs_ended_total")
+        count(&self.metrics(host), "sandmill_worker_runs_ended_total{end=\"value\"}")
     }
 
     /// Waits for the end, and checks everything that has to hold whatever went wrong.
@@ -268,41 +301,35 @@ impl Trial {
         let result: Value = serde_json::from_str(line).expect("the result is a document");
         let wanted = serde_json::to_value(self.workload.result()).expect("numbers are a document");
         assert!(result == wanted, "the result is another");
-        assert!(line.trim() == self.result_of_the_pool(), "the pool's result has other bytes");
+        assert!(
+            line.trim() == result_of_the_pool(&self.workload),
+            "the pool's result has other bytes"
+        );
         let whole = history::whole(&self.store(), "nap", self.workload.runs());
         (ended, whole)
     }
-
-    /// What the same flow comes to in a pool.
-    fn result_of_the_pool(&self) -> String {
-        let (store, flow) = (self.folder().join("pool"), self.flow.display().to_string());
-        if fs::exists(&store).is_ok_and(|exists| exists) {
-            fs::remove_dir_all(&store).expect("the store can be removed");
-        }
-        let slots = (3 * self.slots).max(128).to_string();
-        let words = [
-            "run",
-            &flow,
-            "--no-history",
-            "--output",
-            "quiet",
-            "--executor",
-            "pool",
-            "--slots",
-            &slots,
-        ];
-        let written = binary::call(&store, &words).unwrap_or_else(|error| panic!("{error}"));
-        written.lines().next_back().unwrap_or_default().trim().to_owned()
-    }
 }
 
-/// A whole number of a worker.
+/// What the same flow comes to in a pool, which is asked for once.
+fn result_of_the_pool(workload: &Workload) -> String {
+    static KNOWN: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let result = known.entry(format!("{workload:?}")).or_insert_with(|| {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let flow = workload.write(folder.path()).display().to_string();
+        let words = ["run", &flow, "--no-history", "--output", "quiet"];
+        let pool = ["--executor", "pool", "--slots", POOL];
+        let written = binary::call(folder.path(), &[&words[..], &pool].concat());
+        let written = written.unwrap_or_else(|error| panic!("{error}"));
+        written.lines().next_back().unwrap_or_default().trim().to_owned()
+    });
+    result.clone()
+}
+
+/// A whole number of a worker: the sum of all of this name, or that with exactly these labels. 0 where
+/// there is none yet.
 #[must_use]
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a count is a whole number"
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count is whole")]
 pub fn count(metrics: &Metrics, name: &str) -> u64 {
     metrics.sum(name) as u64
 }

@@ -45,7 +45,7 @@ impl Worker {
         let mut command = network.command(host, binary::path());
         command
             .args(["worker", "--listen", &address, "--slots", &setup.slots.to_string()])
-            .args(["--metrics", &STATUS.to_string()])
+            .args(["--http", &STATUS.to_string()])
             .args(&setup.security)
             .args(&setup.more);
         binary::surround(&mut command, &data(folder, host));
@@ -73,6 +73,12 @@ impl Worker {
     /// When it has ended.
     pub fn signal(&self, signal: Signal) {
         self.process.signal(signal);
+    }
+
+    /// What it has said.
+    #[must_use]
+    pub fn said(&self) -> String {
+        self.process.said()
     }
 
     /// Its process.
