@@ -7,7 +7,7 @@ use sandmill_wire::{End, EndKind, Outcome, RunId};
 
 use crate::plan::{NodeId, Plan};
 use crate::schedule::{Conclusion, Ended, Schedule, Step};
-use crate::script::{Act, Script, StageId, StageSpec, StageTarget};
+use crate::script::{Act, FailureLimit, Script, StageId, StageSpec, StageTarget};
 
 /// What a plan does next, by its schedule. Its stages are the plan's tasks, by their position.
 pub struct PlanScript {
@@ -78,6 +78,10 @@ impl Script for PlanScript {
             options: Arc::new(node.options().clone()),
             mapped: node.is_mapped(),
         }
+    }
+
+    fn failure_limit(&self, stage: StageId) -> Option<FailureLimit> {
+        self.schedule.failure_limit(stage as NodeId)
     }
 
     fn on_done(&mut self, stage: StageId, index: Option<u64>, run: RunId, ended: Ended) {

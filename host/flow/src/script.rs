@@ -110,6 +110,15 @@ impl Done<'_> {
     }
 }
 
+/// How many failures are the last, where others of their stage or flow are not to start after them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailureLimit {
+    /// With more failed runs than that, none of the stage starts any more.
+    pub most: Option<u64>,
+    /// Whether after one failure none of the flow does.
+    pub halts: bool,
+}
+
 /// Says what a flow does next. Called from the runner's thread only.
 pub trait Script: Send {
     /// The next act. `Pending`: nothing until a call ends, or until `context` is woken.
@@ -161,6 +170,13 @@ pub trait Script: Send {
         _index: Option<u64>,
         _with: &CancelToken,
     ) -> Option<CancelToken> {
+        None
+    }
+
+    /// With which failures of a stage's runs others do not start any more, as it is known now. The
+    /// script says so itself once it is told of them; the runner holds back meanwhile what it has
+    /// submitted already. Nothing: any number.
+    fn failure_limit(&self, _stage: StageId) -> Option<FailureLimit> {
         None
     }
 

@@ -242,6 +242,20 @@ impl Shared {
         }
     }
 
+    /// Ends a run that waits for its slot and was never tried; false where it is another.
+    pub(super) fn cancel_unstarted(self: &Arc<Self>) -> bool {
+        let cell = self.cell.lock();
+        let waits = cell.report.is_none() && cell.state.kind == StateType::Pending;
+        if !waits || cell.attempts > 0 || self.distant {
+            return false;
+        }
+        self.cancel.cancel();
+        // Still under the lock: a slot must not start the run in between.
+        let end = cancelled_early(&cell);
+        self.finish_locked(cell, Report::unstarted(end));
+        true
+    }
+
     /// Waits on the calling thread until the run has ended or `timeout` is over.
     pub(super) fn wait(&self, timeout: Option<Duration>) -> Option<Report> {
         // A timeout too far away to be a moment is no timeout.

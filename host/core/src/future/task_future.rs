@@ -118,6 +118,12 @@ impl TaskFuture {
         self.shared.cancel();
     }
 
+    /// Ends the run as cancelled if it has not started: it waits for its slot, and was never tried.
+    /// Whether that was so; any other run goes on.
+    pub fn cancel_unstarted(&self) -> bool {
+        self.shared.cancel_unstarted()
+    }
+
     /// Lets the run go on when nobody holds a handle on it any more.
     pub fn detach(&self) {
         self.shared.detached.store(true, Ordering::Release);

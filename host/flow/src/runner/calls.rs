@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sandmill_core::future::Promise;
 use sandmill_core::{
-    Call, CallOptions, EventKind, Mapped, Past, Report, State, Submitted, TaskFuture,
+    Call, CallOptions, CancelToken, EventKind, Mapped, Past, Report, State, Submitted, TaskFuture,
 };
 use sandmill_store::{Recorded, RunKey};
 use sandmill_wire::{End, EndKind, Outcome, RunId, Value};
@@ -124,7 +124,7 @@ impl Drive {
                     .with_options(self.options_of(stage, index, open.options))
                     .taken_up(run, again.unwrap_or_default());
                 call.map_index = index;
-                (self.executor.submit(call), None)
+                (self.submit_within_limit(stage, call), None)
             }
             StageTarget::Flow { component, flow } => {
                 let sub_flow = self.start_sub_flow(SubFlowCall {
@@ -146,6 +146,22 @@ impl Drive {
         self.flying.insert(future.id(), flight);
         self.script.on_submitted(stage, index, &future);
         self.group.add_new(future);
+    }
+
+    /// Submits a call; not to be started, where too many others have failed.
+    fn submit_within_limit(&self, stage: StageId, call: Call) -> TaskFuture {
+        let Some(limit) = self.script.failure_limit(stage) else {
+            return self.executor.submit(call);
+        };
+        self.brake.submit(stage, limit, |stopped| {
+            if !stopped {
+                return self.executor.submit(call);
+            }
+            let cancel = CancelToken::new();
+            cancel.cancel();
+            let options = CallOptions { cancel: Some(cancel), ..CallOptions::clone(&call.options) };
+            self.executor.submit(call.with_options(options))
+        })
     }
 
     /// What one call is made with.
@@ -177,6 +193,9 @@ impl Drive {
     fn had(&mut self, due: &Due, outcome: &Outcome, state: &State, reused: bool) {
         self.tell(due, state);
         self.count(due, state, reused);
+        if let Some(limit) = self.script.failure_limit(due.stage) {
+            self.brake.count(due.stage, limit, outcome);
+        }
         self.done(due, state, outcome);
     }
 
@@ -220,7 +239,11 @@ impl Drive {
         let name = run_name(&open.name, index);
         let run = self.script.run_id(stage, index).unwrap_or_default();
         let mut due = Due { stage, index, open, run, again: None, name };
+        let own = matches!(cause, Cause::Inputs(_));
         let mut outcome = cause.outcome();
+        if let Some(limit) = self.script.failure_limit(stage).filter(|_| own) {
+            self.brake.count(stage, limit, &outcome);
+        }
         let mut reused = false;
         let written = self.script.wrote_end(stage, index);
         let recorded = if written { Ok(None) } else { self.history.recorded(key) };

@@ -17,6 +17,7 @@ use sandmill_core::{CancelToken, Events, Executor, Report, State, TaskFuture, Us
 use sandmill_store::StoreError;
 use sandmill_wire::{End, EndKind, Outcome, RunId};
 
+use super::brake::Brake;
 use super::history::History;
 use super::stages::Stages;
 use super::start::SubFlows;
@@ -41,6 +42,8 @@ pub(super) struct Drive {
     pub(super) promise: Promise,
     pub(super) stages: Stages,
     pub(super) report: Arc<Mutex<FlowReport>>,
+    /// Keeps runs from starting at the failure that is one too many.
+    pub(super) brake: Arc<Brake>,
     /// The calls under way.
     pub(super) group: AsCompleted,
     /// Which of the flow's runs they are.

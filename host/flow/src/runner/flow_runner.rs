@@ -129,6 +129,7 @@ impl FlowRunner {
             signals: Arc::clone(&signals),
             stages: Stages::new(Arc::clone(&report)),
             report: Arc::clone(&report),
+            brake: Arc::default(),
             group: as_completed([], None),
             flying: HashMap::new(),
             timer: None,

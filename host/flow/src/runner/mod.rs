@@ -2,6 +2,7 @@
 //! submitted, their ends waited for, events sent, and the journal kept, so that a flow that was cut
 //! short goes on from where it stood.
 
+mod brake;
 mod calls;
 mod drive;
 mod flow_runner;

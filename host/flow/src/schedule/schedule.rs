@@ -15,6 +15,7 @@ use super::marks::Marks;
 use super::stage::{Open, Phase, Ready, Stage};
 use super::step::{Cause, Ended, Step};
 use crate::plan::{NodeId, Plan};
+use crate::script::FailureLimit;
 
 /// Which call of a flow comes next. Told how calls ended, it says what is next, deepest task first
 /// so that the results of a long map are used up as they come.
@@ -265,6 +266,20 @@ impl Schedule {
     pub fn next_cancel(&mut self) -> Option<Step> {
         let at = self.pending.iter().position(|step| matches!(step, Step::Cancel { .. }))?;
         if self.stopped { None } else { self.pending.remove(at) }
+    }
+
+    /// How many failures of a task's runs are the last: what was handed out after that and has not
+    /// started must not. Nothing where there may be any number.
+    #[must_use]
+    pub fn failure_limit(&self, node: NodeId) -> Option<FailureLimit> {
+        let (policy, stage) = (self.plan.nodes.get(node)?.map_policy, &self.stages[node]);
+        let most = match (policy.max_failures, stage.total) {
+            _ if policy.fail_fast => Some(0),
+            (Some(most), Some(total)) => Some(most.of(total)),
+            _ => None,
+        };
+        let halts = self.plan.fail_fast && !self.accounted[node];
+        (most.is_some() || self.plan.fail_fast).then_some(FailureLimit { most, halts })
     }
 
     /// How many results are held for runs to come, over all tasks.
