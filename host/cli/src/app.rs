@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    cache::CacheArgs, call::CallArgs, completions::CompletionsArgs, config::ConfigArgs,
+    cache::CacheArgs, call::CallArgs, cert::CertArgs, completions::CompletionsArgs, config::ConfigArgs,
     doctor::DoctorArgs, inspect::InspectArgs, map::MapArgs, new::NewArgs, run::RunArgs,
-    runs::RunsArgs,
+    runs::RunsArgs, worker::WorkerArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -89,6 +89,10 @@ pub(crate) enum Command {
     Runs(RunsArgs),
     /// List, explain or clear the results that are kept for later runs of the same call
     Cache(CacheArgs),
+    /// Serve slots of this host to others
+    Worker(Box<WorkerArgs>),
+    /// Make certificates and join tokens for links between hosts
+    Cert(CertArgs),
     /// Show what is in a component: tasks, schemas, imports, digest, sizes
     Inspect(InspectArgs),
     /// Write a new task crate or flow

@@ -92,6 +92,14 @@ fn execute(cli: Cli) -> Result<u8> {
             let (ui, config) = configured(&global, args.settings())?;
             commands::runs::runs(&args, &ui, &config)
         }
+        Command::Worker(args) => {
+            let (ui, config) = configured(&global, args.settings())?;
+            commands::worker::worker(&args, &ui, &config)
+        }
+        Command::Cert(args) => {
+            let (ui, _) = configured(&global, Settings::new())?;
+            commands::cert::cert(&args, &ui)
+        }
         Command::Cache(args) => {
             let (ui, config) = configured(&global, Settings::new())?;
             commands::cache::cache(&args, &ui, &config)

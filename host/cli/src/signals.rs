@@ -26,6 +26,12 @@ pub(crate) fn listen() {
     });
 }
 
+/// Has signals change nothing from now on: another process says when this one ends.
+pub(crate) fn ignore() {
+    // Where they cannot be listened to, they end the process, as they would have before.
+    let _ = ctrlc::set_handler(|| {});
+}
+
 /// Whether Ctrl-C was pressed.
 pub(crate) fn interrupted() -> bool {
     RECEIVED.load(Ordering::SeqCst) > 0

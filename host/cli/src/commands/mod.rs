@@ -2,6 +2,7 @@
 
 pub(crate) mod cache;
 pub(crate) mod call;
+pub(crate) mod cert;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod doctor;
@@ -10,3 +11,4 @@ pub(crate) mod map;
 pub(crate) mod new;
 pub(crate) mod run;
 pub(crate) mod runs;
+pub(crate) mod worker;

@@ -1,0 +1,87 @@
+//! What a worker's log has: who came, who was refused, who left, which components were taken.
+//! Secrets are in none of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::sync::Arc;
+
+use sandmill::Digest;
+use sandmill::executors::worker::WorkerStatus;
+use sandmill::transport::direct::Notice;
+
+use crate::output::{Ui, escape, moment};
+
+/// Writes lines with the time before them.
+pub(super) struct Log {
+    ui: Arc<Ui>,
+    silent: bool,
+}
+
+impl Log {
+    /// A log on stderr; nothing goes to a silent one.
+    pub(super) fn new(ui: &Arc<Ui>, silent: bool) -> Self {
+        Self { ui: Arc::clone(ui), silent }
+    }
+
+    /// Whether nothing is written.
+    pub(super) const fn is_silent(&self) -> bool {
+        self.silent
+    }
+
+    /// Writes a line.
+    pub(super) fn write(&self, what: impl Display) {
+        if !self.silent {
+            // What others sent is in it.
+            let line = escape::line(&what.to_string()).into_owned();
+            self.ui.talk(format_args!("{}  {line}", moment::utc_millis(moment::now())));
+        }
+    }
+
+    /// Writes what happened at a link.
+    pub(super) fn notice(&self, notice: &Notice) {
+        self.write(notice);
+    }
+}
+
+/// Sees what changed at a worker.
+pub(super) struct Watch {
+    log: Arc<Log>,
+    components: BTreeSet<Digest>,
+    sessions: BTreeMap<String, String>,
+}
+
+impl Watch {
+    /// Nothing was seen yet.
+    pub(super) fn new(log: Arc<Log>) -> Self {
+        Self { log, components: BTreeSet::new(), sessions: BTreeMap::new() }
+    }
+
+    /// Writes what changed since the last look.
+    pub(super) fn look(&mut self, status: &WorkerStatus) {
+        let components: BTreeSet<Digest> = status.components.iter().copied().collect();
+        for digest in components.difference(&self.components) {
+            self.log.write(format_args!("took component {digest}"));
+        }
+        for digest in self.components.difference(&components) {
+            self.log.write(format_args!("let go of component {digest}"));
+        }
+        self.components = components;
+        let who = |name: &str, peer: &str| format!("{name} ({peer})");
+        let sessions: BTreeMap<String, String> = status
+            .sessions
+            .iter()
+            .map(|it| (it.session.to_string(), who(&it.name, &it.peer)))
+            .collect();
+        for (session, name) in &sessions {
+            if !self.sessions.contains_key(session) {
+                self.log.write(format_args!("session of {name} opened"));
+            }
+        }
+        for (session, name) in &self.sessions {
+            if !sessions.contains_key(session) {
+                self.log.write(format_args!("session of {name} ended"));
+            }
+        }
+        self.sessions = sessions;
+    }
+}
