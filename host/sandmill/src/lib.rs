@@ -39,8 +39,8 @@ mod zip;
 pub use attach::{ATTACH_POLL_LEAST, ATTACH_POLL_MOST, AttachError, MAX_ATTACHED, Runs};
 pub use error::HostError;
 pub use flow::{
-    CANCEL_POLL, CodedFlow, FLOWS_END_GRACE, FlowError, FlowStart, PlannedFlow, RerunOptions,
-    ResumeOptions, StartedFlow,
+    CANCEL_POLL, CancelledFlow, CodedFlow, FLOWS_END_GRACE, FlowError, FlowStart, PlannedFlow,
+    RerunOptions, ResumeOptions, StartedFlow,
 };
 pub use host::{ExecutorKind, Host, HostBuilder, SETTLE_GRACE};
 pub use load::load_component;

@@ -55,7 +55,8 @@ impl Host {
         let journal = store.take_up(run, self.events().clock().now())?;
         let source = reader.source(run)?;
         let limits = options.limits.clone().unwrap_or_else(|| self.options().limits.clone());
-        let flow = Recipe::of_source(run, &source, &reader, self, BTreeMap::new(), limits)?;
+        let flow =
+            Recipe::of_source(run, &source, &reader, self.sandbox(), BTreeMap::new(), limits)?;
         let based_on = reader.flow(run)?.and_then(|flow| flow.based_on);
         let rerun = based_on.map(|of| Rerun { of, reuse: reuse(source.reuse_completed) });
         Ok(self.run_journaled(store, &flow, journal, &options, rerun))
@@ -74,7 +75,7 @@ impl Host {
         let reader = Reader::open(store.dir())?;
         let source = reader.source(run)?;
         let limits = start.resume.limits.clone().unwrap_or_else(|| self.options().limits.clone());
-        let flow = Recipe::of_source(run, &source, &reader, self, parameters, limits)?;
+        let flow = Recipe::of_source(run, &source, &reader, self.sandbox(), parameters, limits)?;
         if start.overrides.is_empty() {
             start.overrides = source.overrides;
         }
@@ -142,7 +143,7 @@ impl Host {
             }
             Recipe::Code(code) => self.start_code(code, options, start),
         };
-        self.flows().add(store, &future);
+        self.flows().add(store, &future, &self.canceller());
         future
     }
 }

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use sandmill_core::{Component, Limits};
+use sandmill_core::{Component, Invoker as _, Limits};
 use sandmill_flow::{ComponentSpec, FlowFile, Given, OWN_COMPONENT};
+use sandmill_sandbox::Sandbox;
 use sandmill_store::{FlowSource, Reader, SourceComponent, Store};
 use sandmill_wire::{Digest, RunId, Value};
 
 use super::error::FlowError;
 use super::start::{CodedFlow, PlannedFlow};
-use crate::Host;
 
 /// A flow of either kind.
 pub(super) enum Recipe {
@@ -89,7 +89,7 @@ impl Recipe {
         run: RunId,
         source: &FlowSource,
         reader: &Reader,
-        host: &Host,
+        sandbox: &Sandbox,
         over: BTreeMap<String, Value>,
         limits: Limits,
     ) -> Result<Self, FlowError> {
@@ -109,7 +109,7 @@ impl Recipe {
                     let found = source.components.iter().find(|of| of.name == *name);
                     let found = found.ok_or("the store has no component of that name")?;
                     let component = kept(&found.digest, &found.origin)?;
-                    let info = host.inspect(&component).map_err(|error| error.to_string())?;
+                    let info = sandbox.prepare(&component).map_err(|end| end.message)?;
                     Ok((component, info))
                 };
                 let path = Path::new(&source.path);

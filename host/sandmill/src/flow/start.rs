@@ -92,3 +92,15 @@ pub enum StartedFlow {
     /// There is a flow run with its idempotency key.
     Exists(RunId),
 }
+
+/// What became of a flow run that nobody ran and that was to be cancelled.
+#[derive(Debug)]
+pub enum CancelledFlow {
+    /// It has ended.
+    Ended {
+        /// Why its hook on exit was not called, where it may have one.
+        hook_lost: Option<String>,
+    },
+    /// Its hook on exit is called; then it ends.
+    Ending(FlowRunFuture),
+}

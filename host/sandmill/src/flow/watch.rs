@@ -7,10 +7,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use sandmill_core::Clock;
 use sandmill_flow::{FlowRunFuture, FlowStopper};
 use sandmill_store::{Store, StoreError};
 use sandmill_wire::RunId;
+
+use super::cancel::Canceller;
+use super::error::FlowError;
 
 /// How often requests to cancel flows are looked for while any runs: each 100 ms.
 pub const CANCEL_POLL: Duration = Duration::from_millis(100);
@@ -44,15 +46,18 @@ struct State {
 
 impl Flows {
     /// Takes notice of a flow until it has ended, and looks for requests to cancel it.
-    pub(crate) fn add(&self, store: &Store, future: &FlowRunFuture) {
+    pub(crate) fn add(&self, store: &Store, future: &FlowRunFuture, canceller: &Canceller) {
         let run = future.id();
         {
             let mut state = self.0.state.lock();
             state.running.insert(run, future.stopper());
+            if state.closed {
+                future.interrupt(HOST_CLOSED);
+            }
             if !state.watched && !state.closed {
                 state.watched = true;
-                let (flows, store) = (self.clone(), store.clone());
-                let watch = move || flows.watch(&store);
+                let (flows, store, canceller) = (self.clone(), store.clone(), canceller.clone());
+                let watch = move || flows.watch(&store, &canceller);
                 let thread = std::thread::Builder::new().name("sandmill-cancels".to_owned());
                 // Without a thread, flows cannot be cancelled from elsewhere: the next one tries.
                 state.watcher = thread.spawn(watch).ok();
@@ -69,7 +74,7 @@ impl Flows {
         self.0.changed.notify_all();
     }
 
-    fn watch(&self, store: &Store) {
+    fn watch(&self, store: &Store, canceller: &Canceller) {
         loop {
             {
                 let mut state = self.0.state.lock();
@@ -83,23 +88,25 @@ impl Flows {
                 let stopper = self.0.state.lock().running.get(&run).cloned();
                 match stopper {
                     Some(stopper) => stopper.cancel(),
-                    None => self.cancel_other(store, run),
+                    None => self.cancel_other(store, run, canceller),
                 }
             }
         }
     }
 
     /// Cancels what is not a flow that runs here.
-    fn cancel_other(&self, store: &Store, run: RunId) {
+    fn cancel_other(&self, store: &Store, run: RunId, canceller: &Canceller) {
         // A flow that nobody runs: nobody else can write that it ends, for this process holds the
         // store. One that has ended meanwhile is no loss.
-        if let Err(StoreError::NoSuchFlow { .. }) =
-            store.cancel_flow(run, ASKED, Clock::system().now())
-        {
-            // Then it is a run of one of them, or never was.
-            let stoppers: Vec<FlowStopper> =
-                self.0.state.lock().running.values().cloned().collect();
-            stoppers.iter().for_each(|stopper| stopper.cancel_run(run));
+        match canceller.cancel_unheld(store, run, ASKED) {
+            Ok(Some(future)) => self.add(store, &future, canceller),
+            Err(FlowError::Store(StoreError::NoSuchFlow { .. })) => {
+                // Then it is a run of one of them, or never was.
+                let stoppers: Vec<FlowStopper> =
+                    self.0.state.lock().running.values().cloned().collect();
+                stoppers.iter().for_each(|stopper| stopper.cancel_run(run));
+            }
+            Ok(None) | Err(_) => {}
         }
     }
 
