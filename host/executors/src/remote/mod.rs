@@ -3,6 +3,7 @@
 mod desk;
 pub mod direct;
 mod ends;
+pub mod engine;
 mod executor;
 mod fleet;
 mod front;

@@ -87,7 +87,7 @@ pub(super) fn satisfies(config: &WorkerConfig, class: &Class) -> bool {
 }
 
 /// What a worker that is so lacks for runs of a class, in words.
-pub(in crate::worker) fn lacks(
+pub(crate) fn lacks(
     labels: &BTreeSet<String>,
     resources: &BTreeMap<String, f64>,
     ceiling: &sandmill_core::Ceiling,

@@ -13,4 +13,5 @@ pub use config::{
     BEAT, EngineServeConfig, FEED_IDLE, GIVE_BACK_PAUSE, LIST_EVERY, PULL_WAIT, SAY_AGAIN,
     TURN_WAIT,
 };
+pub(crate) use hands::lacks;
 pub use serve::{list_workers, serve};

@@ -1,0 +1,213 @@
+//! Which runs go into the engine, and which of them share an item: few while little is known of how
+//! long they take, many where they are short. Plain choices.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sandmill_core::Component;
+use sandmill_transport::engine::{ClassId, ITEM_BYTES, ITEM_RUNS, Item};
+use sandmill_transport::message::{MAX_INLINE, Order, Payload, Spec};
+use sandmill_wire::{Digest, RunId};
+
+use super::super::direct::outbox::size_of_spec;
+use super::carrier::Carrier;
+use super::config::{BATCH_HORIZON, MOST_A_SLOT, PUBLISHES, RUNS_A_SLOT, WINDOW_LEAST};
+use super::courier::Parcel;
+use super::runs::{ItemEntry, Place};
+
+/// Runs that the fleet has at most, whatever they wait for.
+const WINDOW_MOST: usize = 100_000;
+/// Bytes of an order beside its arguments.
+const ORDER_BYTES: usize = 256;
+
+/// How many runs of a class each slot is to have in the engine.
+pub(super) fn a_slot(mean: Option<Duration>) -> usize {
+    let Some(mean) = mean else { return RUNS_A_SLOT };
+    let runs = BATCH_HORIZON.as_micros() / mean.as_micros().max(1);
+    usize::try_from(runs).unwrap_or(MOST_A_SLOT).clamp(RUNS_A_SLOT, MOST_A_SLOT)
+}
+
+/// How many runs may share an item, where so many wait for so many slots.
+pub(super) fn together(waiting: usize, slots: usize, mean: Option<Duration>) -> usize {
+    // A slot is to have some items, so that what one worker does not get to, another may.
+    (a_slot(mean) / 4).min(waiting.div_ceil(slots.max(1))).clamp(1, ITEM_RUNS)
+}
+
+impl Carrier {
+    /// How many runs the fleet wants to have.
+    pub(super) fn window(&self) -> usize {
+        let wanted = self.hosts.slots() * a_slot(self.mean) * 2 + WINDOW_LEAST;
+        // Those that nobody here can make must not keep others out.
+        let stuck: usize = self
+            .runs
+            .waiting
+            .iter()
+            .filter(|(class, _)| !self.is_possible(class))
+            .map(|(_, runs)| runs.len())
+            .sum();
+        (wanted + stuck).min(WINDOW_MOST)
+    }
+
+    fn is_possible(&self, class: &ClassId) -> bool {
+        self.classes.get(class).is_some_and(|class| self.hosts.can_make(class))
+    }
+
+    /// The next parcels, while so many are on their way.
+    pub(super) fn fill(&mut self, mut on_the_way: usize) -> Vec<(u64, Parcel)> {
+        let mut parcels = Vec::new();
+        if self.runs.waiting.values().all(std::collections::VecDeque::is_empty) {
+            return parcels;
+        }
+        let slots = self.hosts.slots().max(1);
+        let most = slots * a_slot(self.mean);
+        let mut out: HashMap<ClassId, usize> = HashMap::new();
+        for item in self.runs.items.values() {
+            *out.entry(item.class.clone()).or_default() += item.runs.len();
+        }
+        let classes: Vec<ClassId> = self.runs.waiting.keys().cloned().collect();
+        for class in classes {
+            let out = out.get(&class).copied().unwrap_or(0);
+            let mut room = most.saturating_sub(out);
+            while room > 0 && on_the_way < PUBLISHES {
+                let Some(parcel) = self.next_parcel(&class, slots, room) else { break };
+                room = room.saturating_sub(parcel.1.item.orders.len());
+                on_the_way += 1;
+                parcels.push(parcel);
+            }
+        }
+        self.runs.waiting.retain(|_, runs| !runs.is_empty());
+        parcels
+    }
+
+    fn next_parcel(&mut self, class: &ClassId, slots: usize, room: usize) -> Option<(u64, Parcel)> {
+        let about = Arc::clone(self.classes.get(class)?);
+        let waiting = self.runs.waiting.get(class)?.len();
+        // What must not be made twice, or holds more than a slot, is handled by itself.
+        let alone = about.has_effects || !about.resources.is_empty();
+        let most = if alone { 1 } else { together(waiting, slots, self.mean).min(room) };
+        let (mut specs, mut orders) = (Vec::<Spec>::new(), Vec::new());
+        let mut stages: HashMap<u64, u32> = HashMap::new();
+        let mut components: Vec<Component> = Vec::new();
+        let (mut values, mut runs) = (Vec::new(), Vec::new());
+        let mut bytes = 0;
+        while orders.len() < most {
+            let Some(run) = self.runs.waiting.get_mut(class)?.pop_front() else { break };
+            let Some(entry) = self.runs.get(&run) else { continue };
+            let call = entry.ticket.call();
+            let arguments = call.arguments.clone().into_bytes();
+            let known = stages.get(&entry.stage.number).copied();
+            let id = known.unwrap_or_else(|| u32::try_from(stages.len()).unwrap_or(0));
+            let spec = known.is_none().then(|| entry.stage.spec(id));
+            let spec_bytes = spec.as_ref().map_or(0, size_of_spec);
+            // Beside a large spec, arguments of that size would not fit.
+            let payload = if arguments.len() + spec_bytes <= MAX_INLINE + MAX_INLINE / 2 {
+                Payload::of(&arguments)
+            } else {
+                let size = arguments.len() as u64;
+                Payload::Blob { digest: Digest::of(&arguments), size }
+            };
+            let inline = match &payload {
+                Payload::Inline(inline) => inline.len(),
+                Payload::Blob { .. } => 0,
+            };
+            let more = ORDER_BYTES + spec_bytes + inline;
+            if !orders.is_empty() && bytes + more > ITEM_BYTES {
+                self.runs.waiting.get_mut(class)?.push_front(run);
+                break;
+            }
+            bytes += more;
+            if let Payload::Blob { digest, .. } = &payload {
+                values.push((*digest, arguments));
+            }
+            if let Some(spec) = spec {
+                stages.insert(entry.stage.number, id);
+                specs.push(spec);
+                components.push(entry.stage.component.clone());
+            }
+            let order = Order {
+                run,
+                lease: self.lease(),
+                spec: id,
+                attempt: 0,
+                arguments: payload,
+                index: None,
+                time_left: None,
+                trace: None,
+            };
+            let entry = self.runs.get(&run)?;
+            let call = entry.ticket.call();
+            let deadline = call.options.deadline;
+            orders.push(Order {
+                attempt: entry.ticket.attempt(),
+                index: call.map_index,
+                time_left: deadline.map(|at| at.saturating_duration_since(Instant::now())),
+                ..order
+            });
+            runs.push(run);
+        }
+        if orders.is_empty() {
+            return None;
+        }
+        components.sort_by_key(Component::digest);
+        components.dedup_by_key(|component| component.digest());
+        for (digest, bytes) in &values {
+            self.values.entry(*digest).or_insert_with(|| (bytes.clone(), 0)).1 += 1;
+        }
+        let number = self.add_item(class, &runs, values.iter().map(|(digest, _)| *digest));
+        for order in &orders {
+            if let Some(entry) = self.runs.get_mut(&order.run) {
+                entry.lease = order.lease;
+                entry.item = Some(number);
+                entry.place = Place::Out { item: number, unheld_since: Instant::now() };
+                entry.started = false;
+                entry.fetching = false;
+            }
+        }
+        let parcel = Parcel {
+            id: format!("{}-{number}", self.session.simple()),
+            class: about,
+            components,
+            values,
+            item: Item { session: self.session, specs, orders },
+        };
+        Some((number, parcel))
+    }
+
+    fn add_item(
+        &mut self,
+        class: &ClassId,
+        runs: &[RunId],
+        values: impl Iterator<Item = Digest>,
+    ) -> u64 {
+        let item = ItemEntry {
+            class: class.clone(),
+            sequence: None,
+            runs: runs.iter().copied().collect::<HashSet<_>>(),
+            values: values.collect(),
+            looked: Instant::now(),
+            missed: 0,
+            looking: false,
+            incarnation: self.incarnation,
+        };
+        self.runs.add_item(item)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_runs_go_alone_and_short_ones_together() {
+        let (long, short) = (Some(Duration::from_secs(5)), Some(Duration::from_micros(20)));
+        assert_eq!(together(20_000, 4, None), 1);
+        assert_eq!(together(20_000, 4, long), 1);
+        assert_eq!(together(20_000, 4, short), ITEM_RUNS);
+        // Few that wait are spread over all slots.
+        assert_eq!(together(4, 4, short), 1);
+        assert_eq!(together(0, 0, short), 1);
+        assert_eq!(a_slot(long), RUNS_A_SLOT);
+        assert_eq!(a_slot(Some(Duration::ZERO)), MOST_A_SLOT);
+    }
+}

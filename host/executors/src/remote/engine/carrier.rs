@@ -1,0 +1,253 @@
+//! The state of the driver: runs, items and hosts, and how tickets come in and go. What is heard is
+//! taken up in `hearing`, what goes into items is chosen in `batches`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use sandmill_core::{Clock, Report, Usage};
+use sandmill_transport::engine::{Class, ClassId, MAX_CLASSES, ValueName};
+use sandmill_transport::message::{LeaseId, RunLease, WorkerId};
+use sandmill_wire::{Digest, End, EndKind, Outcome, RunId};
+use uuid::Uuid;
+
+use super::super::direct::hosts::is_sendable;
+use super::super::direct::stages::{Stage, Stages};
+use super::super::ticket::Ticket;
+use super::config::{CANCEL_PATIENCE, EngineFleetConfig};
+use super::hosts::Hosts;
+use super::runs::{Entry, ItemEntry, Place, Runs};
+
+/// Something to do at the engine, of which nobody waits for the end.
+pub(super) enum Errand {
+    RemoveItem(u64),
+    RemoveValue(ValueName),
+}
+
+/// The state of the driver.
+pub(super) struct Carrier {
+    pub(super) config: Arc<EngineFleetConfig>,
+    pub(super) session: Uuid,
+    pub(super) runs: Runs,
+    pub(super) hosts: Hosts,
+    stages: Stages,
+    /// The classes of stages, by their numbers.
+    pub(super) classes: HashMap<ClassId, Arc<Class>>,
+    class_of: HashMap<u64, ClassId>,
+    pub(super) clock: Clock,
+    next_lease: u64,
+    /// How long a run takes, about; none while none has ended.
+    pub(super) mean: Option<Duration>,
+    /// How often the engine's stores were others than before.
+    pub(super) incarnation: u64,
+    /// Large arguments that were brought, and for how many items.
+    pub(super) values: HashMap<Digest, (Bytes, usize)>,
+    pub(super) errands: Vec<Errand>,
+    /// What all workers are to hear.
+    pub(super) cancel_all: Vec<RunLease>,
+}
+
+impl Carrier {
+    pub(super) fn new(config: Arc<EngineFleetConfig>, session: Uuid) -> Self {
+        let clock = Clock::system();
+        // Leases of a later process are above those of an earlier one.
+        let next_lease = clock.now().as_micros().max(1);
+        Self {
+            config,
+            session,
+            runs: Runs::default(),
+            hosts: Hosts::default(),
+            stages: Stages::default(),
+            classes: HashMap::new(),
+            class_of: HashMap::new(),
+            clock,
+            next_lease,
+            mean: None,
+            incarnation: 0,
+            values: HashMap::new(),
+            errands: Vec::new(),
+            cancel_all: Vec::new(),
+        }
+    }
+
+    pub(super) fn lease(&mut self) -> LeaseId {
+        self.next_lease += 1;
+        LeaseId(self.next_lease)
+    }
+
+    /// Takes a ticket in.
+    pub(super) fn take(&mut self, ticket: Ticket) {
+        if ticket.is_cancelled() {
+            return ticket.cancel();
+        }
+        let refuse = |ticket: Ticket, words: String| {
+            ticket.finish(Report::unstarted(End::new(EndKind::Refused, words)));
+        };
+        let stage = match self.stages.of(ticket.call()) {
+            Ok(stage) => stage,
+            Err(error) => return refuse(ticket, error.to_string()),
+        };
+        if !is_sendable(&stage.spec(0)) {
+            let words = "its grants are too large to be sent to another host";
+            return refuse(ticket, words.to_owned());
+        }
+        let Some(class) = self.class(&stage) else {
+            let words = format!("its needs are the {MAX_CLASSES}th kind of one session, too many");
+            return refuse(ticket, words);
+        };
+        if let Err(ticket) = self.runs.insert(ticket, stage, class) {
+            let words = format!("the run {} is under way already", ticket.run());
+            refuse(ticket, words);
+        }
+    }
+
+    fn class(&mut self, stage: &Stage) -> Option<ClassId> {
+        if let Some(id) = self.class_of.get(&stage.number) {
+            return Some(id.clone());
+        }
+        let need = &stage.need;
+        let resources = need.resources.to_numbers();
+        let class =
+            Class::new(&need.labels, &resources, &need.grants, &need.limits, stage.has_effects);
+        let id = class.id();
+        if !self.classes.contains_key(&id) && self.classes.len() >= MAX_CLASSES {
+            return None;
+        }
+        self.classes.entry(id.clone()).or_insert_with(|| Arc::new(class));
+        if self.class_of.len() >= super::super::direct::MAX_STAGES {
+            self.class_of.clear();
+        }
+        self.class_of.insert(stage.number, id.clone());
+        Some(id)
+    }
+
+    /// A run was asked to stop.
+    pub(super) fn cancel(&mut self, run: &RunId) {
+        if self.runs.get(run).is_some_and(|entry| entry.ticket.is_cancelled()) {
+            self.stop(run);
+        }
+    }
+
+    /// Takes a run back from where it is; its end follows, at once or by whoever has it.
+    pub(super) fn stop(&mut self, run: &RunId) {
+        let Some(entry) = self.runs.get_mut(run) else { return };
+        if entry.place == Place::Waiting {
+            self.end_stopped(run);
+            return;
+        }
+        entry.stopping.get_or_insert_with(Instant::now);
+        let of = entry.of();
+        let alone = match entry.place {
+            Place::Held(worker) => {
+                if let Some(host) = self.hosts.get_mut(&worker) {
+                    host.cancelled.push(of);
+                }
+                return;
+            }
+            Place::Out { item, .. } => self.runs.items.get(&item).filter(|i| i.runs.len() == 1),
+            Place::Waiting => None,
+        };
+        // Whoever takes it just now is told, and nobody takes it from now on.
+        self.errands.extend(alone.and_then(|item| item.sequence).map(Errand::RemoveItem));
+        self.cancel_all.push(of);
+    }
+
+    /// Ends runs that were asked to stop and that nobody is known to have.
+    pub(super) fn end_stopping(&mut self) {
+        let over: Vec<RunId> = self
+            .runs
+            .iter()
+            .filter(|(_, entry)| {
+                let patience = |since: Instant| since.elapsed() >= CANCEL_PATIENCE;
+                !matches!(entry.place, Place::Held(_)) && entry.stopping.is_some_and(patience)
+            })
+            .map(|(run, _)| *run)
+            .collect();
+        over.iter().for_each(|run| self.end_stopped(run));
+    }
+
+    /// Ends a run that was asked to stop, without anybody's report.
+    pub(super) fn end_stopped(&mut self, run: &RunId) {
+        let Some(entry) = self.remove(run) else { return };
+        if entry.expired && !entry.ticket.is_cancelled() {
+            entry.ticket.expire();
+        } else {
+            entry.ticket.cancel();
+        }
+    }
+
+    /// Takes a run out, with all that is in the engine for it.
+    pub(super) fn remove(&mut self, run: &RunId) -> Option<Entry> {
+        self.leave(run);
+        self.runs.remove(run)
+    }
+
+    /// Takes a run out of its item, and from the host that has it.
+    pub(super) fn leave(&mut self, run: &RunId) {
+        let Some(entry) = self.runs.get(run) else { return };
+        if let Place::Held(worker) = entry.place
+            && let Some(host) = self.hosts.get_mut(&worker)
+        {
+            host.runs.remove(run);
+        }
+        let Some(number) = entry.item else { return };
+        let was_held = matches!(entry.place, Place::Held(_));
+        if let Some(item) = self.runs.leave_item(number, run) {
+            // A worker that has it acknowledges it, and it is gone by that.
+            if !was_held && let Some(sequence) = item.sequence {
+                self.errands.push(Errand::RemoveItem(sequence));
+            }
+            self.release(&item);
+        }
+    }
+
+    /// Takes the large arguments of an item away that no other needs.
+    pub(super) fn release(&mut self, item: &ItemEntry) {
+        for digest in &item.values {
+            if let Some((_, users)) = self.values.get_mut(digest) {
+                *users -= 1;
+                if *users == 0 {
+                    self.values.remove(digest);
+                    let name = ValueName::Arguments(self.session, *digest);
+                    self.errands.push(Errand::RemoveValue(name));
+                }
+            }
+        }
+    }
+
+    /// The report counts: the run has ended.
+    pub(super) fn finish(&mut self, of: RunLease, report: Report) {
+        let Some(entry) = self.remove(&of.run) else { return };
+        self.learn(&report.usage);
+        let stopped = matches!(
+            &report.outcome,
+            Outcome::Ended(end) if matches!(end.kind, EndKind::Cancelled | EndKind::TimedOut)
+        );
+        let now = Instant::now();
+        let late = entry.ticket.expires().is_some_and(|expiry| expiry <= now);
+        let unstarted = !entry.started && report.usage == Usage::default();
+        let is_cancelled = entry.ticket.is_cancelled();
+        if stopped && unstarted && (late || entry.expired) && !is_cancelled {
+            // It was not started in its time.
+            entry.ticket.expire();
+        } else if stopped && entry.expired && !is_cancelled {
+            let end = End::new(EndKind::TimedOut, "the run's deadline passed while it ran");
+            entry.ticket.finish(Report::new(end.into(), report.usage));
+        } else {
+            entry.ticket.finish(report);
+        }
+    }
+
+    fn learn(&mut self, usage: &Usage) {
+        let took = Duration::from_micros(usage.wall_micros);
+        // Nine parts of what was, one of what is.
+        self.mean = Some(self.mean.map_or(took, |mean| (mean * 9 + took) / 10));
+    }
+
+    /// Has a worker forget a report: it was taken, or nobody waits for it.
+    pub(super) fn settle(&mut self, worker: WorkerId, of: RunLease) {
+        let now = self.clock.now();
+        self.hosts.heard(worker, now).settled.push(of);
+    }
+}
