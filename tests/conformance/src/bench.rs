@@ -12,7 +12,7 @@ use sandmill::{
 };
 use sandmill_test_artifacts as artifacts;
 
-use crate::executors::{EXECUTORS, ExecutorUnderTest};
+use crate::executors::{EXECUTORS, ExecutorUnderTest, Others};
 use crate::record::Record;
 
 /// Longer than anything takes that works: what is not there by then has hung.
@@ -28,6 +28,8 @@ pub struct Bench {
     /// The host.
     pub host: Host,
     record: Arc<Record>,
+    /// After the host, so that they go after it.
+    _others: Others,
 }
 
 /// How a run ended, and all that was told of it.
@@ -74,13 +76,13 @@ impl Bench {
     #[must_use]
     pub fn fresh(executor: &'static ExecutorUnderTest, slots: usize) -> Self {
         let record = Arc::new(Record::default());
-        let host = (executor.choose)(Host::builder())
-            .slots(slots)
+        let (builder, others) = (executor.choose)(Host::builder(), slots);
+        let host = builder
             .cache_dir(cache_directory())
             .observer(Arc::clone(&record) as Arc<dyn sandmill::Observer>)
             .build()
             .expect("the host opens");
-        Self { executor, host, record }
+        Self { executor, host, record, _others: others }
     }
 
     /// A guest's component.

@@ -9,6 +9,6 @@ mod record;
 mod text;
 
 pub use bench::{Bench, LONG, Ran};
-pub use executors::{EXECUTORS, ExecutorUnderTest};
+pub use executors::{Alone, EXECUTORS, ExecutorUnderTest, Others};
 pub use record::Record;
 pub use text::{TextGuest, component_of_module};

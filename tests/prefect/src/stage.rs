@@ -13,7 +13,7 @@ use sandmill::{
     RetryDelay, RetryPolicy, StartedFlow, State, TaskFuture, Value,
 };
 use sandmill_test_artifacts as artifacts;
-use sandmill_test_conformance::{ExecutorUnderTest, Record};
+use sandmill_test_conformance::{ExecutorUnderTest, Others, Record};
 
 /// Longer than anything takes that works: what is not there by then has hung.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -39,6 +39,8 @@ pub struct Stage {
     folder: Arc<tempfile::TempDir>,
     /// How many gates there are.
     gates: AtomicU32,
+    /// After the host, so that they go after it.
+    _others: Others,
 }
 
 impl Stage {
@@ -72,13 +74,13 @@ impl Stage {
         set_up: impl FnOnce(HostBuilder) -> HostBuilder,
     ) -> Self {
         let record = Arc::new(Record::default());
-        let builder = (executor.choose)(Host::builder())
-            .slots(SLOTS)
+        let (builder, others) = (executor.choose)(Host::builder(), SLOTS);
+        let builder = builder
             .cache_dir(artifacts::scratch().join("prefect-cache"))
             .observer(Arc::clone(&record) as Arc<dyn Observer>);
         let host = set_up(builder).build().expect("the host opens");
         let probe = host.load(artifacts::guest("probe")).expect("the guest can be read");
-        Self { executor, host, probe, record, folder, gates: AtomicU32::new(0) }
+        Self { executor, host, probe, record, folder, gates: AtomicU32::new(0), _others: others }
     }
 
     /// The data directory of stages with history.

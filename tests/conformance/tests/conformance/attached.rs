@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use sandmill::flow_file::{FlowRunFuture, Given};
-use sandmill::{AttachError, ExecutorKind, FlowStart, Host, Runs, StartedFlow, StateType};
+use sandmill::{AttachError, FlowStart, Runs, StartedFlow, StateType};
 use sandmill_test_artifacts as artifacts;
-use sandmill_test_conformance::{Bench, LONG};
+use sandmill_test_conformance::{Alone, Bench, LONG};
 
 use crate::table::{Case, checks};
 
@@ -30,15 +30,12 @@ const FLOW: &str = "
     tasks.sum = { call = 'probe.sum', arguments.numbers = [1, 2, 3], after = ['wait'] }
 ";
 
-fn start(bench: &Bench, directory: &Path, wait: u64) -> (Host, FlowRunFuture) {
+fn start(bench: &Bench, directory: &Path, wait: u64) -> (Alone, FlowRunFuture) {
     std::fs::write(directory.join("flow.toml"), FLOW).unwrap();
     std::fs::copy(artifacts::guest("probe"), directory.join("probe.wasm")).unwrap();
-    let kind = match bench.host.executor().id().kind() {
-        "inline" => ExecutorKind::Inline,
-        _ => ExecutorKind::Pool,
-    };
-    let builder = Host::builder().executor(kind).slots(2).data_dir(directory.join("data"));
-    let host = builder.cache_dir(directory.join("compiled")).build().unwrap();
+    let host = Alone::open(bench.executor, 2, |host| {
+        host.data_dir(directory.join("data")).cache_dir(directory.join("compiled"))
+    });
     let wait = sandmill::Value::encode(&wait).unwrap();
     let given = Given::new().parameters([("wait".to_owned(), wait)].into());
     let flow = host.plan_flow(directory.join("flow.toml"), &given).unwrap();

@@ -8,11 +8,11 @@ use std::time::Duration;
 use sandmill::flow_file::{FlowRunFuture, Given};
 use sandmill::store::{Reader, Store, StoreError};
 use sandmill::{
-    CodedFlow, ExecutorKind, FlowError, FlowStart, Host, RerunOptions, ResumeOptions, RunId,
-    StartedFlow, StateType, Value,
+    CodedFlow, FlowError, FlowStart, Host, RerunOptions, ResumeOptions, RunId, StartedFlow,
+    StateType, Value,
 };
 use sandmill_test_artifacts as artifacts;
-use sandmill_test_conformance::{Bench, LONG};
+use sandmill_test_conformance::{Alone, Bench, ExecutorUnderTest, LONG};
 
 use crate::table::{Case, checks};
 
@@ -40,7 +40,7 @@ const FLOW: &str = "
 
 struct Scene {
     directory: tempfile::TempDir,
-    kind: ExecutorKind,
+    executor: &'static ExecutorUnderTest,
 }
 
 impl Scene {
@@ -49,24 +49,17 @@ impl Scene {
         fs::create_dir(directory.path().join("out")).unwrap();
         fs::write(directory.path().join("flow.toml"), FLOW).unwrap();
         fs::copy(artifacts::guest("probe"), directory.path().join("probe.wasm")).unwrap();
-        let kind = match bench.host.executor().id().kind() {
-            "inline" => ExecutorKind::Inline,
-            _ => ExecutorKind::Pool,
-        };
-        Self { directory, kind }
+        Self { directory, executor: bench.executor }
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn host(&self) -> Host {
-        let builder = Host::builder().executor(self.kind).slots(2);
-        builder
-            .data_dir(self.path("data"))
-            .cache_dir(self.path("compiled"))
-            .build()
-            .unwrap_or_else(|error| panic!("{error}"))
+    fn host(&self) -> Alone {
+        Alone::open(self.executor, 2, |host| {
+            host.data_dir(self.path("data")).cache_dir(self.path("compiled"))
+        })
     }
 
     fn start(&self, host: &Host, wait: u64, key: Option<&str>) -> StartedFlow {
