@@ -168,3 +168,37 @@ fn a_request_to_cancel_has_a_document() {
         assert_eq!((again.code, again.stdout.as_str()), (2, ""), "{}", again.stderr);
     }
 }
+
+#[test]
+fn one_run_of_a_flow_is_cancelled_by_its_name_and_the_others_go_on() {
+    let place = probe(
+        "[flow]\nname = \"two\"\n[components.probe]\npath = \"probe.wasm\"\n\
+         [tasks.nap]\ncall = \"probe.sleep\"\narguments.millis = 600000\n\
+         limits = { timeout = \"20m\" }\n[tasks.half]\ncall = \"probe.half\"\n\
+         arguments.number = 2\nafter = [\"nap\"]\ntrigger = \"all-finished\"\n",
+    );
+    let mut child = place
+        .command(&["run", "."])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary can be started");
+    let started = Instant::now();
+    let state = |run: &str| {
+        let said = place.run(&["runs", "show", run, "-o", "json"]);
+        (said.code == 0).then(|| document("runs-show-run", &said.stdout)["run"]["state"].clone())
+    };
+    while state("latest/nap").is_none_or(|state| state["type"] != "running") {
+        assert!(started.elapsed() < LONG, "it does not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let said = place.run(&["runs", "cancel", "latest/nap", "--wait", "60s", "-o", "json"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let shown = document("runs-cancel", &said.stdout);
+    assert_eq!((&shown["ended"], &shown["state"]["type"]), (&true.into(), &"cancelled".into()));
+    // The flow was not: what comes after it ran.
+    assert!(child.wait().expect("it ends").code().is_some_and(|code| code < 2));
+    assert_eq!(state("latest/half").expect("it is there")["type"], "completed");
+    let again = place.run(&["runs", "cancel", "latest/nap", "-o", "json"]);
+    assert_eq!((again.code, again.stdout.as_str()), (2, ""), "{}", again.stderr);
+}

@@ -309,3 +309,47 @@ fn a_run_whose_record_is_damaged_is_made_anew_in_its_place() {
     leave(store, journal);
     drop(open(sample.dir.path()).take_up(sample.flow, at(10)).unwrap());
 }
+
+#[test]
+fn a_flow_run_is_a_basis_for_others_without_its_steps_and_cannot_go_on_without_them() {
+    let sample = Sample::new();
+    let connection = crate::common::sql(sample.dir.path());
+    let id = sample.flow.as_uuid().as_bytes().to_vec();
+    let of_it = "flow = (SELECT id FROM flows WHERE run = ?)";
+    connection.execute_batch("DROP TRIGGER IF EXISTS steps_stay").unwrap();
+    let gone = connection.execute(&format!("DELETE FROM steps WHERE {of_it} AND seq = 2"), [&id]);
+    assert_eq!(gone.unwrap(), 1);
+    drop(connection);
+    let store = open(sample.dir.path());
+    let error = store.take_up(sample.flow, at(9)).unwrap_err();
+    assert!(error.to_string().contains("steps"), "{error}");
+    let journal = create(&store, new_flow("based"));
+    let earlier = journal.recorded_of(sample.flow, "work", Some(0)).unwrap().unwrap();
+    assert_eq!(Some(&earlier.recorded), sample.runs.get(&key(0, 0)));
+    leave(store, journal);
+}
+
+#[test]
+fn a_tree_of_flow_runs_has_those_whose_records_are_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut tree = vec![create(&store, new_flow("root")).flow()];
+    for depth in 0..3 {
+        let mut part = new_flow("part");
+        part.parent = Some(tree[depth]);
+        tree.push(create(&store, part).flow());
+    }
+    drop(create(&store, new_flow("other")));
+    store.close();
+    let connection = crate::common::sql(dir.path());
+    let rotten = tree[2].as_uuid().as_bytes().to_vec();
+    let rot = "UPDATE flows SET name = 'rot' WHERE run = ?";
+    assert_eq!(connection.execute(rot, [rotten]).unwrap(), 1);
+    drop(connection);
+    let store = open(dir.path());
+    let reader = sandmill_store::Reader::open(store.dir()).unwrap();
+    assert!(reader.flow(tree[2]).is_err());
+    assert_eq!(reader.flow_tree(tree[0]).unwrap(), tree);
+    drop(reader);
+    assert_eq!(store.delete_flow(tree[0]).unwrap().flows, 4);
+}

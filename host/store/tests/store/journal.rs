@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sandmill_core::{CancelToken, State, StateType};
 use sandmill_store::{Created, MAX_INLINE_RESULT, NewCached, Recorded, RunKey, StoreError};
-use sandmill_wire::{Digest, Outcome, RunId};
+use sandmill_wire::{Digest, End, EndKind, Outcome, RunId};
 
 use crate::common::{
     at, attempt, count, create, end, failed, key, new_flow, open, run_through, sql, stage, submit,
@@ -164,6 +164,27 @@ fn what_has_ended_cannot_be_changed_by_anybody() {
         assert!(error.contains("cannot be changed"), "{change}: {error}");
     }
     assert_eq!(sql.query_row("SELECT state FROM flows", [], |r| r.get::<_, i64>(0)).unwrap(), 4);
+}
+
+#[test]
+fn a_run_that_is_taken_up_knows_how_often_it_ran_out_of_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let journal = create(&store, new_flow("grows"));
+    journal.stage(&stage(0, "work"));
+    let run = RunId::new();
+    submit(&journal, key(0, 0), run);
+    let out: Outcome = End::new(EndKind::OutOfMemory, "it needed more").into();
+    let outcomes = [out.clone(), failed("no luck"), out];
+    for (number, outcome) in (1..).zip(&outcomes) {
+        journal.attempt(key(0, 0), run, &attempt(number, outcome, Some(at(2000))));
+    }
+    let flow = journal.flow();
+    drop(journal);
+    store.close();
+    let store = open(dir.path());
+    let past = store.take_up(flow, at(3000)).unwrap().past(key(0, 0)).unwrap();
+    assert_eq!((past.attempts, past.cut_off, past.out_of_memory), (3, 0, 2), "{past:?}");
 }
 
 #[test]

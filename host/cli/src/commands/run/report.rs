@@ -183,12 +183,12 @@ pub(crate) fn report(ui: &Ui, end: &FlowEnd<'_>, board: &Board) -> Result<u8> {
             let pretty = ui.is_human() && ui.stdout_terminal;
             Results::new(ui).print(&value_for_people(value, pretty))?;
         }
-        _ if end.is_resumable() => {}
+        outcome if end.is_resumable() && !is_host_error(outcome) => {}
         outcome => {
             let (first, rest) = describe_outcome(outcome);
             let mut error = CliError::infrastructure(format!("flow `{}` {first}", end.name));
             error.details = rest;
-            if end.kept && ui.is_human() {
+            if end.kept && !end.is_resumable() && ui.is_human() {
                 error = error.hint(format!(
                     "`sandmill runs explain {0}` says why; `sandmill runs rerun {0} --failed` \
                      runs again what failed",
@@ -234,17 +234,25 @@ fn say_end(ui: &Ui, end: &FlowEnd<'_>, board: &Board) {
 
 fn exit_code(end: &FlowEnd<'_>, board: &Board) -> u8 {
     let total = board.total();
-    if signals::interrupted() || end.is_resumable() {
+    if end.is_resumable() && is_host_error(end.outcome) {
+        exit_code::INFRASTRUCTURE
+    } else if signals::interrupted() || end.is_resumable() {
         exit_code::INTERRUPTED
+    } else if end.outcome.is_success() {
+        // A flow that completes has said itself that what failed in it does not matter.
+        exit_code::SUCCESS
     } else if is_timed_out(end.outcome)
         || total.timed_out > 0 && total.bad() == total.timed_out + total.upstream
     {
         exit_code::TIMED_OUT
-    } else if total.bad() > 0 || total.cancelled > 0 || !end.outcome.is_success() {
-        exit_code::RUN_FAILED
     } else {
-        exit_code::SUCCESS
+        exit_code::RUN_FAILED
     }
+}
+
+/// Whether it was not the flow that failed, but what runs it.
+fn is_host_error(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Ended(end) if end.kind == EndKind::HostError)
 }
 
 fn is_timed_out(outcome: &Outcome) -> bool {

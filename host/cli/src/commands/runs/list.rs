@@ -1,5 +1,7 @@
 //! `sandmill runs list`.
 
+use std::time::Duration;
+
 use sandmill::core::Timestamp;
 use sandmill::core::units::format_duration;
 use sandmill::store::{
@@ -130,9 +132,14 @@ fn table(rows: &[(FlowRecord, Vec<StageSummary>)], ids: &ShortIds) -> Vec<String
     table.lines("")
 }
 
+/// How long it took, as words.
+pub(super) fn took(flow: &FlowRecord, stages: &[StageSummary], now: Timestamp) -> String {
+    format_duration(time_taken(flow, stages, now))
+}
+
 /// How long it took, from its start: until its end, or until now where it is running. Of one that
 /// was interrupted, until the last thing that is known of it.
-pub(super) fn took(flow: &FlowRecord, stages: &[StageSummary], now: Timestamp) -> String {
+pub(super) fn time_taken(flow: &FlowRecord, stages: &[StageSummary], now: Timestamp) -> Duration {
     let until = match flow.ended {
         Some(ended) => ended,
         None if is_live(flow) => now,
@@ -140,5 +147,5 @@ pub(super) fn took(flow: &FlowRecord, stages: &[StageSummary], now: Timestamp) -
             stages.iter().filter_map(|stage| stage.last_ended).fold(flow.state.at, Timestamp::max)
         }
     };
-    format_duration(moment::between(flow.started.unwrap_or(flow.created), until))
+    moment::between(flow.started.unwrap_or(flow.created), until)
 }

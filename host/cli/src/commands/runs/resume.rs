@@ -72,6 +72,7 @@ pub(super) fn rerun(
     let record = flow_record(reader, flow)?;
     let source = reader.source(flow).map_err(|error| store_error(&error))?;
     let parameters = changed(args, &source)?;
+    let RerunArgs { failed: only_failed, fresh, updated, .. } = *args;
     signals::listen();
     let store = stores::open(config, &format!("sandmill runs rerun {}", record.name))?;
     let ready = Ready::open(config, store, &source, &args.executor.settings())?;
@@ -80,7 +81,7 @@ pub(super) fn rerun(
         resume: under(&ready.host, &ready.overrides),
         ..FlowStart::default()
     };
-    let options = RerunOptions { only_failed: args.failed, fresh: args.fresh, parameters, start };
+    let options = RerunOptions { only_failed, fresh, updated, parameters, start };
     match ready.host.rerun(flow, options).map_err(|error| flow_error(&error))? {
         StartedFlow::New(future) => ready.drive(ui, "Running").to_end(&future),
         StartedFlow::Exists(other) => {
@@ -92,9 +93,22 @@ pub(super) fn rerun(
 
 /// The parameters that are changed, by the types that the flow's text gives them.
 fn changed(args: &RerunArgs, source: &FlowSource) -> Result<BTreeMap<String, Value>> {
-    let file = source.text.as_ref().map(|text| FlowFile::read(Path::new(&source.path), text));
+    let text = match &source.text {
+        Some(_) if args.updated => Some(std::fs::read_to_string(&source.path).map_err(|error| {
+            CliError::input(format!("the flow file `{}` cannot be read", source.path))
+                .detail(error)
+                .hint("without --updated the flow is run as the history has it")
+        })?),
+        text => text.clone(),
+    };
+    let file = text.map(|text| FlowFile::read(Path::new(&source.path), &text));
     let specs = file.as_ref().map_or(&[][..], |file| file.parameters());
-    let (values, faults) = parameters(&args.parameters, specs);
+    let (values, mut faults) = parameters(&args.parameters, specs);
+    if file.is_some() {
+        let known = |name: &str| specs.iter().any(|spec| spec.name.value == name);
+        let unknown = args.parameters.iter().filter(|given| !known(&given.name));
+        faults.extend(unknown.map(|given| format!("the flow has no parameter `{}`", given.name)));
+    }
     if faults.is_empty() {
         return Ok(values);
     }
@@ -102,16 +116,21 @@ fn changed(args: &RerunArgs, source: &FlowSource) -> Result<BTreeMap<String, Val
 }
 
 /// A host that is open, as a flow run was started with.
-struct Ready {
-    host: Host,
+pub(super) struct Ready {
+    pub(super) host: Host,
     store: Store,
     watcher: Watcher,
-    overrides: Overrides,
+    pub(super) overrides: Overrides,
     place: Place,
 }
 
 impl Ready {
-    fn open(config: &Config, store: Store, source: &FlowSource, flags: &Settings) -> Result<Self> {
+    pub(super) fn open(
+        config: &Config,
+        store: Store,
+        source: &FlowSource,
+        flags: &Settings,
+    ) -> Result<Self> {
         let overrides = match source.overrides.as_str() {
             "" => Overrides::default(),
             text => Overrides::from_json(text).map_err(|why| {

@@ -1,7 +1,7 @@
 //! `sandmill runs show`, of a flow run: its stages, and the runs that are worth a look.
 
 use sandmill::store::{
-    FlowFilter, FlowRecord, MAX_LIST, Note, Reader, RunFilter, RunRecord, StageSummary,
+    FlowFilter, FlowList, FlowRecord, MAX_LIST, Note, Reader, RunFilter, RunRecord, StageSummary,
 };
 use sandmill::{RunId, StateType};
 use serde::Serialize;
@@ -38,7 +38,9 @@ struct ShowJson<'a> {
     stages: Vec<StageJson<'a>>,
     runs: Vec<RunJson>,
     more_runs: bool,
+    /// The last ones.
     sub_flows: Vec<FlowJson<'a>>,
+    more_sub_flows: bool,
     /// The last ones.
     notes: Vec<NoteJson>,
     more_notes: bool,
@@ -63,6 +65,9 @@ pub(super) fn show(args: &ShowArgs, ui: &Ui, reader: &Reader) -> Result<u8> {
 fn show_flow(args: &ShowArgs, ui: &Ui, reader: &Reader, id: RunId) -> Result<u8> {
     let seen = look(args, reader, id)?;
     let parts = parts(reader, id)?;
+    for what in &parts.damaged {
+        ui.warn(what, &[]);
+    }
     let (notes, more_notes) = notes(reader, id)?;
     let rerun = seen.flow.based_on.is_some();
     if ui.is_json() {
@@ -72,8 +77,8 @@ fn show_flow(args: &ShowArgs, ui: &Ui, reader: &Reader, id: RunId) -> Result<u8>
             let tries = reader.attempts(id, run.key).map_err(|error| store_error(&error))?;
             runs.push(RunJson::of(run, &names, Some(&tries)));
         }
-        let mut sub_flows = Vec::with_capacity(parts.len());
-        for part in &parts {
+        let mut sub_flows = Vec::with_capacity(parts.flows.len());
+        for part in &parts.flows {
             let stages = reader.stages(part.run).map_err(|error| store_error(&error))?;
             sub_flows.push(FlowJson::of(part, &stages));
         }
@@ -83,6 +88,7 @@ fn show_flow(args: &ShowArgs, ui: &Ui, reader: &Reader, id: RunId) -> Result<u8>
             runs,
             more_runs: seen.more,
             sub_flows,
+            more_sub_flows: parts.more,
             notes: notes.iter().map(NoteJson::of).collect(),
             more_notes,
         })?;
@@ -194,12 +200,25 @@ pub(super) fn worth_a_look(
     Ok(worth)
 }
 
-/// The sub-flows of a flow run, in the order in which they were made.
-pub(super) fn parts(reader: &Reader, id: RunId) -> Result<Vec<FlowRecord>> {
-    let filter = FlowFilter { parent: Some(id), limit: SHOWN_PARTS, ..FlowFilter::default() };
-    let mut parts = reader.flows(&filter).map_err(|error| store_error(&error))?;
-    parts.reverse();
-    Ok(parts)
+/// The last sub-flows of a flow run.
+pub(super) struct Parts {
+    /// In the order in which they were made.
+    pub(super) flows: Vec<FlowRecord>,
+    /// Whether there are earlier ones.
+    pub(super) more: bool,
+    /// Words about those whose records are damaged.
+    pub(super) damaged: Vec<String>,
+}
+
+/// The last sub-flows of a flow run.
+pub(super) fn parts(reader: &Reader, id: RunId) -> Result<Parts> {
+    let filter = FlowFilter { parent: Some(id), limit: SHOWN_PARTS + 1, ..FlowFilter::default() };
+    let FlowList { mut flows, damaged } =
+        reader.list_flows(&filter).map_err(|error| store_error(&error))?;
+    let more = flows.len() + damaged.len() > SHOWN_PARTS;
+    flows.truncate(SHOWN_PARTS);
+    flows.reverse();
+    Ok(Parts { flows, more, damaged: damaged.iter().map(ToString::to_string).collect() })
 }
 
 /// The last notes, and whether there are more.

@@ -1,11 +1,11 @@
 //! The tree of `sandmill runs show`: the stages with their runs, and the sub-flows with theirs.
 
 use sandmill::core::units::format_duration;
-use sandmill::store::{FlowRecord, Reader, RunRecord, StageSummary};
+use sandmill::store::{Reader, RunRecord, StageSummary};
 
 use super::counts::{RunCounts, in_order};
 use super::names::{Names, ShortIds};
-use super::show::{Seen, parts, worth_a_look};
+use super::show::{Parts, Seen, parts, worth_a_look};
 use super::show_run::run_lines;
 use super::words;
 use crate::error::Result;
@@ -20,7 +20,7 @@ const DEEPEST: usize = 4;
 pub(super) fn tree(
     reader: &Reader,
     seen: &Seen,
-    parts: &[FlowRecord],
+    parts: &Parts,
     indent: &str,
     depth: usize,
 ) -> Result<Vec<String>> {
@@ -28,7 +28,7 @@ pub(super) fn tree(
     let widest = |stage: &StageSummary| console::measure_text_width(&shown_name(stage));
     let width = seen.stages.iter().map(widest).max().unwrap_or(0);
     let mut lines = Vec::new();
-    let items = seen.stages.len() + parts.len();
+    let items = seen.stages.len() + parts.flows.len() + usize::from(parts.more);
     for (position, stage) in seen.stages.iter().enumerate() {
         let (branch, below) = branches(position + 1 == items);
         lines.push(format!(
@@ -45,9 +45,15 @@ pub(super) fn tree(
             lines.extend(text.map(|rest| format!("{indent}{below}{own_below}{rest}")));
         }
     }
-    let ids = ShortIds::of(reader, parts.iter().map(|part| part.run));
-    for (position, part) in parts.iter().enumerate() {
-        let (branch, below) = branches(position + 1 == parts.len());
+    if parts.more {
+        let (branch, _) = branches(parts.flows.is_empty());
+        let id = seen.flow.run;
+        lines
+            .push(format!("{indent}{branch}… earlier sub-flows: sandmill runs list --parent {id}"));
+    }
+    let ids = ShortIds::of(reader, parts.flows.iter().map(|part| part.run));
+    for (position, part) in parts.flows.iter().enumerate() {
+        let (branch, below) = branches(position + 1 == parts.flows.len());
         let stages = in_order(reader, part.run)?;
         lines.push(format!(
             "{indent}{branch}sub-flow {} {}  {}{}",

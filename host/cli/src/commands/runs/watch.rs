@@ -12,6 +12,7 @@ use super::args::WatchArgs;
 use super::counts::{in_order, instant, view};
 use super::find;
 use super::json::{flow_record, is_live, is_resumable};
+use super::list::time_taken;
 use super::names::Names;
 use crate::commands::run::{FlowEnd, report};
 use crate::config::{Config, LogChoice};
@@ -85,13 +86,12 @@ fn end(ui: &Ui, reader: &Reader, flow: RunId, watcher: &Watcher) -> Result<u8> {
         let why = record.state.message.as_deref().unwrap_or("it has not ended");
         Outcome::Ended(End::new(EndKind::Cancelled, why))
     });
-    let until = record.ended.unwrap_or(record.state.at);
     let end = FlowEnd {
         run: flow,
         name: &record.name,
         state: record.state.clone(),
         outcome: &outcome,
-        took: moment::between(record.started.unwrap_or(record.created), until),
+        took: time_taken(&record, &stages, moment::now()),
         place: None,
         kept: true,
     };
