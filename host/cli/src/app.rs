@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    cache::CacheArgs, call::CallArgs, cert::CertArgs, completions::CompletionsArgs, config::ConfigArgs,
-    doctor::DoctorArgs, inspect::InspectArgs, map::MapArgs, new::NewArgs, run::RunArgs,
-    runs::RunsArgs, worker::WorkerArgs,
+    cache::CacheArgs, call::CallArgs, cert::CertArgs, completions::CompletionsArgs,
+    config::ConfigArgs, doctor::DoctorArgs, inspect::InspectArgs, map::MapArgs, new::NewArgs,
+    run::RunArgs, runs::RunsArgs, verify::VerifyArgs, worker::WorkerArgs, workers::WorkersArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -91,8 +91,12 @@ pub(crate) enum Command {
     Cache(CacheArgs),
     /// Serve slots of this host to others
     Worker(Box<WorkerArgs>),
+    /// Look at workers that are there
+    Workers(WorkersArgs),
     /// Make certificates and join tokens for links between hosts
     Cert(CertArgs),
+    /// Run one task on every executor, and compare the answers byte for byte
+    Verify(Box<VerifyArgs>),
     /// Show what is in a component: tasks, schemas, imports, digest, sizes
     Inspect(InspectArgs),
     /// Write a new task crate or flow

@@ -96,6 +96,14 @@ fn execute(cli: Cli) -> Result<u8> {
             let (ui, config) = configured(&global, args.settings())?;
             commands::worker::worker(&args, &ui, &config)
         }
+        Command::Workers(args) => {
+            let (ui, config) = configured(&global, args.settings())?;
+            commands::workers::workers(&args, &ui, &config)
+        }
+        Command::Verify(args) => {
+            let (ui, config) = configured(&global, args.settings())?;
+            commands::verify::verify(&args, &ui, &config)
+        }
         Command::Cert(args) => {
             let (ui, _) = configured(&global, Settings::new())?;
             commands::cert::cert(&args, &ui)

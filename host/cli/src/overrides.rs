@@ -8,7 +8,7 @@ use sandmill::core::units::parse_duration;
 use sandmill::{CallOptions, Grants, LimitOverrides};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::config::{Config, ExecutorKind, Key, Layers, Setting};
+use crate::config::{Config, ExecutorKind, IsolationChoice, Key, Layers, Setting};
 use crate::flags::Settings;
 
 /// What the command line says over what a flow says.
@@ -39,6 +39,15 @@ pub(crate) struct Overrides {
     /// Runs that go on at a time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) slots: Option<u64>,
+    /// What keeps the runs of the pool apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) isolation: Option<String>,
+    /// The addresses of workers. Secrets are not kept: whoever goes on gives them again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) hosts: Vec<String>,
+    /// Local workers in place of hosts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) workers: Option<u64>,
 }
 
 impl Overrides {
@@ -49,6 +58,9 @@ impl Overrides {
             match (*path, setting) {
                 ("executor.kind", setting) => overrides.executor = Some(setting.to_string()),
                 ("executor.slots", Setting::Count(slots)) => overrides.slots = Some(*slots),
+                ("executor.isolation", setting) => overrides.isolation = Some(setting.to_string()),
+                ("remote.hosts", Setting::List(hosts)) => overrides.hosts.clone_from(hosts),
+                ("remote.workers", Setting::Count(count)) => overrides.workers = Some(*count),
                 (path, setting) if path.starts_with("limits.") => {
                     overrides.limits.insert(path.to_owned(), setting.to_string());
                 }
@@ -89,6 +101,19 @@ impl Overrides {
         if let Some(slots) = self.slots.filter(|_| !said("executor.slots")) {
             config.slots = usize::try_from(slots).unwrap_or(config.slots);
         }
+        if let Some(word) = self.isolation.as_deref().filter(|_| !said("executor.isolation")) {
+            config.isolation = IsolationChoice::named(word).unwrap_or(config.isolation);
+        }
+        if !said("remote.hosts") && !said("remote.workers") && !said("executor.kind") {
+            let remote = &mut config.remote;
+            if !self.hosts.is_empty() {
+                remote.hosts = self.hosts.iter().filter_map(|text| text.parse().ok()).collect();
+                (remote.workers, remote.adapt) = (None, None);
+            } else if let Some(workers) = self.workers {
+                remote.hosts.clear();
+                remote.workers = usize::try_from(workers).ok();
+            }
+        }
     }
 
     fn limit_settings(&self) -> Result<Settings, String> {
@@ -101,7 +126,8 @@ impl Overrides {
             .collect()
     }
 
-    fn limits(&self) -> LimitOverrides {
+    /// The limits that they set.
+    pub(crate) fn limits(&self) -> LimitOverrides {
         Config::of(&Layers::of_flags(self.limit_settings().unwrap_or_default())).limits
     }
 
@@ -163,6 +189,9 @@ mod tests {
                 ("limits.memory", Setting::Size(1 << 30)),
                 ("executor.kind", Setting::Choice("inline")),
                 ("executor.slots", Setting::Count(3)),
+                ("executor.isolation", Setting::Choice("processes")),
+                ("remote.hosts", Setting::List(vec!["tls://a:7070".to_owned()])),
+                ("remote.token", Setting::Secret("smj1.sesame".to_owned())),
                 ("output.logs", Setting::Choice("off")),
             ])
         }
@@ -174,6 +203,7 @@ mod tests {
             assert_eq!(Overrides::from_json(&overrides.to_json()), Ok(overrides));
         }
         assert_eq!(Overrides::default().to_json(), "{}");
+        assert!(!full().to_json().contains("sesame"), "a token is kept");
         assert!(Overrides::from_json(r#"{"limits":{"limits.colour":"1s"}}"#).is_err());
         assert!(Overrides::from_json("no json").is_err());
     }

@@ -8,9 +8,10 @@ use support::{Place, document};
 #[test]
 fn help_and_version_go_to_stdout() {
     let place = Place::new();
-    for command in
-        ["run", "call", "map", "runs", "cache", "inspect", "new", "doctor", "config", "completions"]
-    {
+    for command in [
+        "run", "call", "map", "runs", "cache", "worker", "workers", "cert", "verify", "inspect",
+        "new", "doctor", "config", "completions",
+    ] {
         let said = place.run(&[command, "--help"]);
         assert_eq!(said.code, 0, "{command}");
         assert!(said.stdout.contains("--output"), "{command}");
@@ -31,7 +32,8 @@ fn wrong_usage_exits_with_2_and_says_so_on_stderr() {
         &["call", "x.wasm", "t", "--max-memory", "64"],
         &["call", "x.wasm", "t", "--dir", "/a:/b"],
         &["call", "x.wasm", "t", "--slots", "0"],
-        &["call", "x.wasm", "t", "--executor", "remote"],
+        &["call", "x.wasm", "t", "--executor", "dask"],
+        &["call", "x.wasm", "t", "--executor", "remote", "--host", "a:7070"],
         &["map", "x.wasm", "t"],
         &["map", "x.wasm", "t", "--range", "5..1"],
         &["map", "x.wasm", "t", "--range", "0..3", "--each-line", "-"],

@@ -10,7 +10,7 @@ use sandmill::store::{Reader, StoreError};
 use serde::Serialize;
 
 use crate::build::{Toolchain, WASM_TARGETS};
-use crate::config::{Config, ExecutorKind, Layers};
+use crate::config::{Config, ExecutorKind, IsolationChoice, Layers};
 use crate::error::Result;
 use crate::exit_code;
 use crate::output::{Results, Table, Ui};
@@ -73,6 +73,7 @@ pub(crate) fn doctor(_: &DoctorArgs, ui: &Ui, config: &Config, layers: &Layers) 
     let mut checks = engine(config);
     checks.push(slots(config));
     checks.push(history(config));
+    checks.extend(many_hosts(config));
     checks.extend(tools());
     checks.push(configuration(layers));
     checks.push(terminal(ui));
@@ -262,6 +263,44 @@ fn history(config: &Config) -> Check {
         None => "nobody writes to it now".to_owned(),
     };
     Check::ok(NAME, format!("{shown}{room}, {holder}"))
+}
+
+/// Whether runs can be made elsewhere: in processes of this machine, and on the hosts that are named.
+fn many_hosts(config: &Config) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let local = Config { slots: 1, isolation: IsolationChoice::Processes, ..config.clone() };
+    checks.push(match Opening::new(&local, ExecutorKind::Pool).open() {
+        Ok(host) => match host.hosts().first() {
+            Some(worker) => Check::ok(
+                "local workers",
+                format!("can be started: {}", worker.platform.as_deref().unwrap_or("this machine")),
+            ),
+            None => Check::ok("local workers", "can be started"),
+        },
+        Err(error) => Check::warn(
+            "local workers",
+            std::iter::once(error.message).chain(error.details).collect::<Vec<_>>().join(": "),
+            "`--executor remote` without hosts and `--isolation processes` need processes, and \
+             Unix sockets in the temporary directory (TMPDIR)",
+        ),
+    });
+    let hosts = &config.remote.hosts;
+    let credentials = config.remote.credentials.client();
+    checks.push(match credentials {
+        Err(error) => Check::warn(
+            "remote hosts",
+            std::iter::once(error.message).chain(error.details).collect::<Vec<_>>().join(": "),
+            "`sandmill cert` makes certificates and tokens; see `remote.cert` and `remote.token`",
+        ),
+        Ok(_) if hosts.is_empty() => {
+            Check::ok("remote hosts", "none are named: `--executor remote` starts local workers")
+        }
+        Ok(_) => {
+            let named = counted(hosts.len() as u64, "host");
+            Check::ok("remote hosts", format!("{named} named; `sandmill workers` looks at them"))
+        }
+    });
+    checks
 }
 
 fn label(target: &str) -> &'static str {

@@ -11,4 +11,6 @@ pub(crate) mod map;
 pub(crate) mod new;
 pub(crate) mod run;
 pub(crate) mod runs;
+pub(crate) mod verify;
 pub(crate) mod worker;
+pub(crate) mod workers;

@@ -1,0 +1,12 @@
+//! Many hosts by the real binary: workers, the remote executor, certificates and tokens, pools in
+//! processes. What happens on bad networks is tested in `tests/` of the workspace.
+
+mod certs;
+mod conflicts;
+mod isolation;
+mod links;
+mod running;
+#[path = "../support/mod.rs"]
+mod support;
+mod verify;
+mod worker;
