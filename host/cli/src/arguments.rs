@@ -6,6 +6,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use sandmill::Value;
+use sandmill::flow_file::argument_fault;
 use sandmill::value::{Bounds, MapBuilder};
 
 use crate::error::{CliError, Result};
@@ -199,6 +200,14 @@ impl Arguments {
     pub(crate) fn check_known(&mut self, parameters: &[Parameter]) {
         let given = self.values.iter().map(|(name, _)| name.as_str());
         self.faults.extend(given.filter_map(|name| unknown(name, parameters)).collect::<Vec<_>>());
+    }
+
+    /// Checks the values against the schema of what is called, as far as it says.
+    pub(crate) fn check_values(&mut self, schema: &str) {
+        let fault = |(name, value): &(String, Value)| {
+            argument_fault(schema, name, value).map(|fault| format!("argument `{name}`: {fault}"))
+        };
+        self.faults.extend(self.values.iter().filter_map(fault).collect::<Vec<_>>());
     }
 
     /// Checks the names against the task's: each must be known, and each required one given, here

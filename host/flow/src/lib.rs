@@ -34,7 +34,7 @@ mod signals;
 mod summary;
 
 pub use argument::{Argument, Located, Operand, Zip};
-pub use check::{ComponentSource, Given};
+pub use check::{ComponentSource, Given, argument_fault, argument_faults, may_have_parameter};
 pub use component::{
     ComponentFlow, ComponentSubFlows, FLOW_CHANGED, FLOW_TOO_LONG, FlowHistory, MAX_FLOW_DEPTH,
     MAX_FLOW_STEPS, MAX_GIVEN_BYTES, MAX_HELD_RESULT_BYTES, MAX_OPEN_COMMANDS,
@@ -65,7 +65,7 @@ pub use runner::{
     SubFlowCall, SubFlows,
 };
 pub use schedule::{Blame, Cause, Conclusion, Ended, MAX_RESULT_BYTES, Schedule, Step};
-pub use script::{Act, Done, Script, StageId, StageSpec, StageTarget};
+pub use script::{Act, Done, FailureLimit, Script, StageId, StageSpec, StageTarget};
 pub use summary::{
     FailedRun, FlowReport, HookReport, MAX_FAILED_LISTED, MAX_STAGES_LISTED, StageReport,
 };

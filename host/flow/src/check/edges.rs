@@ -311,7 +311,7 @@ fn is_index(step: &str) -> bool {
     step.parse::<u64>().is_ok()
 }
 
-fn holds_non_finite(value: &Value) -> bool {
+pub(super) fn holds_non_finite(value: &Value) -> bool {
     match value.kind() {
         Kind::Float => value.decode::<f64>().is_ok_and(|number| !number.is_finite()),
         Kind::Array => value.elements().into_iter().flatten().any(|item| holds_non_finite(&item)),

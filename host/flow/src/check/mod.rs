@@ -1,5 +1,6 @@
 //! Checks a flow file as a whole, before anything runs, and makes a plan of it.
 
+mod arguments;
 mod called;
 mod checker;
 mod edges;
@@ -11,4 +12,5 @@ mod names;
 mod results;
 mod schema;
 
+pub use arguments::{argument_fault, argument_faults, may_have_parameter};
 pub use given::{ComponentSource, Given};

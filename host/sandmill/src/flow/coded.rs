@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sandmill_core::{CallOptions, Executor, FlowInvoker};
 use sandmill_flow::{
     ComponentFlow, ComponentSubFlows, FlowRunFuture, FlowRunner, StartOptions, SubFlowJournals,
+    argument_faults,
 };
 use sandmill_store::Journal;
 
@@ -23,7 +24,7 @@ impl Host {
         flow: &CodedFlow,
         options: &ResumeOptions,
     ) -> Result<FlowRunFuture, FlowError> {
-        self.program(flow, options).check().map_err(FlowError::Refused)?;
+        self.check_code(flow, options)?;
         let start = StartOptions {
             timeout: options.timeout,
             deadline: options.deadline,
@@ -31,6 +32,21 @@ impl Host {
             ..StartOptions::default()
         };
         Ok(self.start_code(flow, options, start))
+    }
+
+    /// Whether there is such a flow, and its parameters fit.
+    pub(super) fn check_code(
+        &self,
+        flow: &CodedFlow,
+        options: &ResumeOptions,
+    ) -> Result<(), FlowError> {
+        let info = self.program(flow, options).check().map_err(FlowError::Refused)?;
+        let Some(task) = info.task(&flow.flow) else { return Ok(()) };
+        let faults = argument_faults(&task.parameters, &flow.arguments);
+        if faults.is_empty() {
+            return Ok(());
+        }
+        Err(FlowError::Parameters { flow: flow.flow.to_string(), faults })
     }
 
     /// The flow with what every call of it may use and reach.

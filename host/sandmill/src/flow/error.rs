@@ -24,6 +24,14 @@ pub enum FlowError {
     /// The component cannot be run, or has no such flow.
     #[error("{}", .0.message)]
     Refused(End),
+    /// The parameters do not fit a flow of a component: all that is wrong with them.
+    #[error("the parameters do not fit flow `{flow}`: {}", faults.join("; "))]
+    Parameters {
+        /// The flow.
+        flow: String,
+        /// What is wrong, one by one.
+        faults: Vec<String>,
+    },
     /// The host has no store.
     #[error("this host keeps no history: give it a store, or a data directory")]
     NoStore,

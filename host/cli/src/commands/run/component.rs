@@ -53,6 +53,7 @@ impl FlowName {
         if let Some(parameters) = &parameters {
             given.check(parameters, None);
         }
+        given.check_values(&task.parameters);
         let given = given.checked(&self.flow).map_err(|error| CliError {
             message: format!("the parameters do not fit flow `{}`; nothing was run", self.flow),
             hints: vec![
