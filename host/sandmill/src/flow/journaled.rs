@@ -62,26 +62,30 @@ impl Host {
         Ok(self.run_journaled(store, &flow, journal, &options, rerun))
     }
 
-    /// Runs a flow again, as a run of its own, of what the store has of it: the same text and
-    /// components, and the same parameters but for those that are given. Results that still apply
-    /// are used again (see [`RerunOptions`]).
+    /// Runs a flow again, as a run of its own, of what the store has of it or, where that is asked
+    /// for, of what is at its path now: with the same parameters but for those that are given.
+    /// Results that still apply are used again (see [`RerunOptions`]).
     ///
     /// # Errors
     /// When the host has no store, there is no such flow run, it cannot be made again, or the store
     /// cannot be written.
     pub fn rerun(&self, run: RunId, options: RerunOptions) -> Result<StartedFlow, FlowError> {
-        let RerunOptions { only_failed, fresh, parameters, mut start } = options;
+        let RerunOptions { only_failed, fresh, updated, parameters, mut start } = options;
         let store = self.history()?;
         let reader = Reader::open(store.dir())?;
         let source = reader.source(run)?;
         let limits = start.resume.limits.clone().unwrap_or_else(|| self.options().limits.clone());
-        let flow = Recipe::of_source(run, &source, &reader, self.sandbox(), parameters, limits)?;
+        let flow = if updated {
+            Recipe::as_it_is(run, &source, self, parameters, limits)?
+        } else {
+            Recipe::of_source(run, &source, &reader, self.sandbox(), parameters, limits)?
+        };
         if start.overrides.is_empty() {
             start.overrides = source.overrides;
         }
         let labels = reader.flow(run)?.map(|flow| flow.labels).unwrap_or_default();
         start.labels.extend(labels);
-        let rerun = (!fresh).then_some(Rerun { of: run, reuse: reuse(only_failed) });
+        let rerun = (!fresh).then_some(Rerun { of: run, reuse: reuse(only_failed || updated) });
         self.create(flow, start, rerun)
     }
 
@@ -95,7 +99,7 @@ impl Host {
         let store = self.history()?;
         if let Recipe::Code(code) = &flow {
             // Before there is a run of it: what cannot be called leaves no trace.
-            self.program(code, &resume).check().map_err(FlowError::Refused)?;
+            self.check_code(code, &resume)?;
         }
         let run = run.unwrap_or_default();
         let completed = rerun.is_some_and(|rerun| rerun.reuse == Reuse::Completed);

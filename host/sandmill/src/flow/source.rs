@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sandmill_core::{Component, Invoker as _, Limits};
-use sandmill_flow::{ComponentSpec, FlowFile, Given, OWN_COMPONENT};
+use sandmill_flow::{ComponentSpec, FlowFile, Given, OWN_COMPONENT, may_have_parameter};
 use sandmill_sandbox::Sandbox;
 use sandmill_store::{FlowSource, Reader, SourceComponent, Store};
 use sandmill_wire::{Digest, RunId, Value};
 
 use super::error::FlowError;
 use super::start::{CodedFlow, PlannedFlow};
+use crate::{Host, HostError, load_component};
 
 /// A flow of either kind.
 pub(super) enum Recipe {
@@ -48,7 +49,11 @@ impl Recipe {
     ) -> Result<FlowSource, FlowError> {
         let keep = |(name, component): (&str, &Component)| {
             let digest = store.put_blob(component.bytes())?;
-            let origin = component.origin().to_owned();
+            let origin = match self {
+                Self::File(_) => component.origin().to_owned(),
+                // As it was typed: whoever looks for it later may do so from elsewhere.
+                Self::Code(_) => whereabouts(component),
+            };
             Ok(SourceComponent { name: name.to_owned(), digest, origin })
         };
         Ok(match self {
@@ -72,7 +77,7 @@ impl Recipe {
                     std::iter::once((OWN_COMPONENT, component)).chain(others).map(keep);
                 FlowSource {
                     text: None,
-                    path: component.origin().to_owned(),
+                    path: whereabouts(component),
                     flow: Some(flow.to_string()),
                     parameters: arguments.clone(),
                     components: components.collect::<Result<_, FlowError>>()?,
@@ -81,6 +86,54 @@ impl Recipe {
                 }
             }
         })
+    }
+
+    /// The flow of a run of the store as it is now, where it was then.
+    pub(super) fn as_it_is(
+        run: RunId,
+        source: &FlowSource,
+        host: &Host,
+        over: BTreeMap<String, Value>,
+        limits: Limits,
+    ) -> Result<Self, FlowError> {
+        let fault = |why: String| FlowError::Source { run, why };
+        let load = |path: &str| {
+            load_component(path).map_err(|error| match error {
+                HostError::Read { path, source } => FlowError::Read { path, source },
+                other => fault(other.to_string()),
+            })
+        };
+        let entries = source.parameters.entries().map_err(|error| fault(error.to_string()))?;
+        let mut parameters: BTreeMap<String, Value> =
+            entries.filter_map(|(name, value)| Some((name.as_str()?.to_owned(), value))).collect();
+        match (&source.text, &source.flow) {
+            (Some(_), _) => {
+                let path = Path::new(&source.path);
+                let text = std::fs::read_to_string(path)
+                    .map_err(|source| FlowError::Read { path: path.to_owned(), source })?;
+                let file = FlowFile::read(path, &text);
+                let known = |name: &str| file.parameters().iter().any(|of| of.name.value == name);
+                parameters.retain(|name, _| known(name));
+                parameters.extend(over);
+                let given = Given::new().parameters(parameters).limits(limits);
+                Ok(Self::File(host.plan_flow(path, &given)?))
+            }
+            (None, Some(flow)) => {
+                let component = load(&source.path)?;
+                let mut components = BTreeMap::new();
+                for of in source.components.iter().filter(|of| of.name != OWN_COMPONENT) {
+                    components.insert(of.name.clone(), load(&of.origin)?);
+                }
+                let info = host.sandbox().prepare(&component).map_err(FlowError::Refused)?;
+                let schema = info.task(flow).map(|task| task.parameters.as_str());
+                parameters.retain(|name, _| schema.is_none_or(|of| may_have_parameter(of, name)));
+                parameters.extend(over);
+                let parameters = parameters.iter().map(|(name, value)| (name.as_str(), value));
+                let (flow, arguments) = (flow.as_str().into(), map(run, parameters)?);
+                Ok(Self::Code(CodedFlow { component, flow, arguments, components }))
+            }
+            (None, None) => Err(fault("the store has neither its text nor its name".to_owned())),
+        }
     }
 
     /// The flow of a run of the store, made of what is kept there and of nothing else. `over` has
@@ -147,4 +200,10 @@ fn map<'a>(
 fn absolute(path: &Path) -> String {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     absolute.to_string_lossy().into_owned()
+}
+
+/// Where a component came from: an absolute path, where it is a file's.
+fn whereabouts(component: &Component) -> String {
+    let path = Path::new(component.origin());
+    if path.exists() { absolute(path) } else { component.origin().to_owned() }
 }

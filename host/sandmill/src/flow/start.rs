@@ -77,6 +77,10 @@ pub struct RerunOptions {
     pub only_failed: bool,
     /// Uses no results at all.
     pub fresh: bool,
+    /// Runs what is at the flow's path now, in place of what the store has of it. Parameters of the
+    /// earlier run that it does not have any more are left out. The results of all runs that
+    /// completed are used again, where component, task and arguments are still the same.
+    pub updated: bool,
     /// Parameters in place of those that the flow run had.
     pub parameters: BTreeMap<String, Value>,
     /// How the new run is started. Its labels come besides those of the old one; without

@@ -256,7 +256,8 @@ pub(super) struct CancelArgs {
     /// Do not wait until it has ended.
     #[arg(long)]
     pub(super) no_wait: bool,
-    /// How long to wait until it has ended.
+    /// How long to wait until it has ended. The hook on exit of a flow that nobody runs is called
+    /// here, and has its own time.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "1m")]
     pub(super) wait: Duration,
 }
@@ -283,6 +284,11 @@ pub(super) struct RerunArgs {
     /// Use no result again: run everything.
     #[arg(long)]
     pub(super) fresh: bool,
+    /// Run the flow file, or the component of a flow, as it is now at its path, in place of what the
+    /// history has of it. The results of all runs that completed are used again where task,
+    /// component and arguments are still the same, unless --fresh.
+    #[arg(long)]
+    pub(super) updated: bool,
     /// Another value of a parameter: VALUE is text, or JSON, by the parameter's type; `@FILE` is
     /// what is in the file, read in the same way.
     #[arg(short = 'p', long = "parameter", value_name = "NAME=VALUE", value_parser = value_parser!(Assignment))]

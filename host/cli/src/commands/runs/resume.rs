@@ -94,11 +94,13 @@ pub(super) fn rerun(
 /// The parameters that are changed, by the types that the flow's text gives them.
 fn changed(args: &RerunArgs, source: &FlowSource) -> Result<BTreeMap<String, Value>> {
     let text = match &source.text {
-        Some(_) if args.updated => Some(std::fs::read_to_string(&source.path).map_err(|error| {
-            CliError::input(format!("the flow file `{}` cannot be read", source.path))
-                .detail(error)
-                .hint("without --updated the flow is run as the history has it")
-        })?),
+        Some(_) if args.updated => {
+            Some(std::fs::read_to_string(&source.path).map_err(|error| {
+                CliError::input(format!("the flow file `{}` cannot be read", source.path))
+                    .detail(error)
+                    .hint("without --updated the flow is run as the history has it")
+            })?)
+        }
         text => text.clone(),
     };
     let file = text.map(|text| FlowFile::read(Path::new(&source.path), &text));
