@@ -1,18 +1,24 @@
 //! `sandmill runs cancel`: ends a flow run for good, or one run of it, also when another process
 //! runs it.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use sandmill::store::{FlowRecord, Reader, RunKey, Store, StoreError};
-use sandmill::{RunId, State, StateType};
+use sandmill::flow_file::FlowFile;
+use sandmill::store::{FlowRecord, FlowSource, Reader, RunKey, Store, StoreError};
+use sandmill::{CancelledFlow, FlowError, RunId, State, StateType};
 use serde::Serialize;
 
 use super::args::CancelArgs;
 use super::find::{self, Found};
 use super::json::{flow_record, is_live};
+use super::resume::Ready;
 use super::words;
+use crate::commands::run::{flow_error, under};
 use crate::config::Config;
 use crate::error::{CliError, Result};
+use crate::flags::Settings;
+use crate::output::progress::HookEnd;
 use crate::output::{Results, StateJson, Ui, moment};
 use crate::stores::{self, store_error};
 use crate::{exit_code, signals};
@@ -46,28 +52,34 @@ pub(super) fn cancel(args: &CancelArgs, ui: &Ui, config: &Config, reader: &Reade
         Store::request_cancel(stores::directory(config)?, flow).map_err(|e| store_error(&e))?;
         true
     } else {
-        take_and_cancel(config, flow)?
+        take_and_cancel(ui, config, reader, flow)?
     };
     let record = if asked && !args.no_wait {
-        wait(args, config, reader, flow)?
+        wait(args, ui, config, reader, flow)?
     } else {
         flow_record(reader, flow)?
     };
+    if !record.state.is_final() && signals::interrupted() {
+        return Err(CliError::interrupted());
+    }
     say(ui, "flow run", record.run, &record.state)
 }
 
 /// Cancels a flow run that nobody runs. Whether somebody else was asked to, because the store is
 /// theirs.
-fn take_and_cancel(config: &Config, flow: RunId) -> Result<bool> {
+fn take_and_cancel(ui: &Ui, config: &Config, reader: &Reader, flow: RunId) -> Result<bool> {
     match stores::try_open(config, "sandmill runs cancel", Duration::ZERO)? {
         Ok(store) => {
-            let ended = store.cancel_flow(flow, WHY, moment::now());
+            let ended = match reader.source(flow) {
+                Ok(source) if has_on_exit(&source) => with_hook(ui, config, &store, &source, flow),
+                _ => match store.cancel_flow(flow, WHY, moment::now()) {
+                    // What was over a moment before is as good.
+                    Ok(()) | Err(StoreError::Ended { .. }) => Ok(()),
+                    Err(error) => Err(store_error(&error)),
+                },
+            };
             store.close();
-            match ended {
-                // What was over a moment before is as good.
-                Ok(()) | Err(StoreError::Ended { .. }) => Ok(false),
-                Err(error) => Err(store_error(&error)),
-            }
+            ended.map(|()| false)
         }
         Err(StoreError::Held { .. }) => {
             Store::request_cancel(stores::directory(config)?, flow)
@@ -78,8 +90,54 @@ fn take_and_cancel(config: &Config, flow: RunId) -> Result<bool> {
     }
 }
 
+fn has_on_exit(source: &FlowSource) -> bool {
+    let read = |text: &String| FlowFile::read(Path::new(&source.path), text).has_on_exit();
+    source.text.as_ref().is_some_and(read)
+}
+
+/// Cancels a flow run that nobody runs and that has a hook on exit, which is called before it ends.
+/// Ctrl-C stops the hook, and leaves the flow run as it was.
+fn with_hook(
+    ui: &Ui,
+    config: &Config,
+    store: &Store,
+    source: &FlowSource,
+    flow: RunId,
+) -> Result<()> {
+    let ready = Ready::open(config, store.clone(), source, &Settings::new())?;
+    let options = under(&ready.host, &ready.overrides);
+    match ready.host.cancel_interrupted(flow, WHY, &options) {
+        Ok(CancelledFlow::Ended { hook_lost: None }) => {}
+        Ok(CancelledFlow::Ended { hook_lost: Some(why) }) => {
+            ui.warn("hook on_exit could not be called", &[why]);
+        }
+        Ok(CancelledFlow::Ending(future)) => {
+            let stopper = future.stopper();
+            signals::on_interrupt(move || stopper.interrupt("by Ctrl-C while its hook ran"));
+            future.wait(None);
+            for hook in future.report().hooks.iter().filter(|_| !signals::interrupted()) {
+                let (name, run, state) = (hook.hook.into(), hook.run, hook.state.clone());
+                let hook = HookEnd { name, run, state };
+                if !hook.is_good() {
+                    let (first, more) = hook.words();
+                    ui.warn(format_args!("hook {} {first}", hook.name), &more);
+                }
+            }
+        }
+        Err(FlowError::Store(StoreError::Ended { .. })) => {}
+        Err(error) => return Err(flow_error(&error)),
+    }
+    Ok(())
+}
+
 /// Waits until the flow run has ended.
-fn wait(args: &CancelArgs, config: &Config, reader: &Reader, flow: RunId) -> Result<FlowRecord> {
+fn wait(
+    args: &CancelArgs,
+    ui: &Ui,
+    config: &Config,
+    reader: &Reader,
+    flow: RunId,
+) -> Result<FlowRecord> {
     let asked = Instant::now();
     loop {
         let record = flow_record(reader, flow)?;
@@ -88,7 +146,10 @@ fn wait(args: &CancelArgs, config: &Config, reader: &Reader, flow: RunId) -> Res
         }
         // Whoever ran it has gone without ending it.
         if record.state.kind == StateType::Paused && reader.holder().is_none() {
-            take_and_cancel(config, flow)?;
+            take_and_cancel(ui, config, reader, flow)?;
+            if signals::interrupted() {
+                return Err(CliError::interrupted());
+            }
             continue;
         }
         if signals::interrupted() {
