@@ -202,6 +202,8 @@ pub(crate) fn under(host: &Host, overrides: &Overrides) -> ResumeOptions {
         executor,
         granted: !overrides.grants.is_empty(),
         timeout: overrides.flow_timeout,
+        // For what is not called on the executor: a flow's own instance.
+        limits: Some(overrides.apply(host.options()).limits),
         ..ResumeOptions::default()
     }
 }
@@ -214,6 +216,11 @@ pub(crate) fn flow_error(error: &FlowError) -> CliError {
             CliError::input("the flow has faults; nothing was run").detail(faults)
         }
         FlowError::Read { source, .. } => CliError::input(error.to_string()).detail(source),
+        FlowError::Parameters { flow, faults } => {
+            CliError::input(format!("the parameters do not fit flow `{flow}`; nothing was run"))
+                .details(faults)
+                .hint("give parameters as `-p NAME=VALUE`; `sandmill inspect` lists them")
+        }
         FlowError::Refused(end) => CliError::input(end.message.clone()),
         FlowError::Source { .. } => CliError::infrastructure(error.to_string())
             .hint("a flow that was changed is run anew: sandmill run"),
