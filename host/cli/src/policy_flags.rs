@@ -19,7 +19,8 @@ pub(crate) struct PolicyFlags {
     /// Wait before each retry. [default: 0]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "retries")]
     retry_delay: Option<Duration>,
-    /// How long a run may wait for a slot; beyond: timed-out. [default: as long as it takes]
+    /// How long a run may wait for a slot; beyond: timed-out. A map takes its inputs as slots get
+    /// free, so there only a retry waits. [default: as long as it takes]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     queue_timeout: Option<Duration>,
     /// Take the result of an earlier run of the same component, task and arguments, and keep new
@@ -49,6 +50,12 @@ impl PolicyFlags {
     /// Whether results may come from the cache: then the store is opened.
     pub(crate) const fn wants_cache(&self) -> bool {
         self.cache.is_some()
+    }
+
+    /// Whether a time to wait for a slot is given for runs that never wait: those of a map start as
+    /// they are made, and only what is tried again has to wait.
+    pub(crate) fn waits_in_vain(&self) -> bool {
+        self.queue_timeout.is_some() && self.retries.is_none_or(|retries| retries == 0)
     }
 
     /// The same options with what these flags say.

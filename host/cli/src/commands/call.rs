@@ -1,12 +1,12 @@
 //! `sandmill call`: one task, once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, value_parser};
 use sandmill::core::LogLine;
 use sandmill::value::Bounds;
-use sandmill::{Call, Outcome, TaskFuture, Value};
+use sandmill::{Call, ComponentInfo, Outcome, TaskFuture, Value};
 use serde::Serialize;
 
 use crate::arguments::{self, Arguments, Assignment};
@@ -113,6 +113,7 @@ pub(crate) fn call(args: &CallArgs, ui: &Arc<Ui>, config: &Config) -> Result<u8>
     let host = Opening::new(config, kind).observed(&watcher).stored(store).open()?;
     let info = session::inspect(&host, &component)?;
     let task = session::task(&info, &component, &args.task)?;
+    not_a_flow(&info, &args.component, &args.task)?;
 
     let options = args.policy.over(session::call_options(config, args.grants.grants()));
     let max_bytes = usize::try_from(options.limits.input).unwrap_or(usize::MAX);
@@ -136,6 +137,16 @@ pub(crate) fn call(args: &CallArgs, ui: &Arc<Ui>, config: &Config) -> Result<u8>
     future.wait(None);
     drop(screen);
     answer(args, ui, &future, &watcher, &component)
+}
+
+/// Refuses a flow by name: it is run, and not called.
+pub(crate) fn not_a_flow(info: &ComponentInfo, component: &Path, name: &str) -> Result<()> {
+    if !info.is_flow(name) {
+        return Ok(());
+    }
+    let shown = component.display();
+    Err(CliError::input(format!("`{name}` is a flow of `{shown}`, and no task"))
+        .hint(format!("run it: sandmill run '{shown}#{name}' -p NAME=VALUE")))
 }
 
 fn answer(

@@ -12,6 +12,7 @@ use sandmill::{
 use serde::Serialize;
 
 use crate::arguments::{self, Arguments, Assignment};
+use crate::commands::call::not_a_flow;
 use crate::config::{Config, ExecutorKind, LogChoice};
 use crate::error::{CliError, Result};
 use crate::flags::{ExecutorFlags, GrantFlags, LimitFlags, LogFlags, Settings};
@@ -120,6 +121,11 @@ struct LineJson<'a> {
 
 /// Runs the map.
 pub(crate) fn map(args: &MapArgs, ui: &Arc<Ui>, config: &Config) -> Result<u8> {
+    if args.policy.waits_in_vain() {
+        return Err(CliError::input("--queue-timeout has no effect on this map")
+            .detail("a map takes its next input when a slot is free, so no run waits for one")
+            .hint("with --retries it bounds how long a retry waits for a slot; --timeout bounds each attempt"));
+    }
     let component = session::load(&args.component)?;
     let watcher = Watcher::new(config.logs.unwrap_or(LogChoice::Failed));
     signals::listen();
@@ -132,6 +138,7 @@ pub(crate) fn map(args: &MapArgs, ui: &Arc<Ui>, config: &Config) -> Result<u8> {
     let host = Opening::new(config, kind).observed(&watcher).stored(store).open()?;
     let info = session::inspect(&host, &component)?;
     let task = session::task(&info, &component, &args.task)?;
+    not_a_flow(&info, &args.component, &args.task)?;
     let options = args.policy.over(session::call_options(config, args.grants.grants()));
     let max_bytes = usize::try_from(options.limits.input).unwrap_or(usize::MAX);
     let bounds = Bounds { max_bytes, ..Bounds::DEFAULT };
