@@ -299,8 +299,15 @@ impl Explainer<'_> {
             self.say(format!("and {many}{or_more} others for a reason of their own"));
         }
         if let Some(first) = own.iter().min_by_key(|run| run.state.at) {
-            self.parts.cause = Some(first.run);
-            self.hint(format!("`sandmill runs explain {}` says more of the first one", first.run));
+            let (deepest, depth) = self.below((*first).clone())?;
+            self.parts.cause = Some(deepest.run);
+            if depth == 0 {
+                let words =
+                    format!("`sandmill runs explain {}` says more of the first one", first.run);
+                self.hint(words);
+            } else {
+                self.deepest(&deepest, depth)?;
+            }
         }
         Ok(())
     }
@@ -331,9 +338,50 @@ impl Explainer<'_> {
             let Ok(Some(cause)) = self.reader.run(flow, key) else { break };
             at = cause;
         }
+        let (deepest, depth) = self.below(at)?;
+        if depth > 0 {
+            self.parts.cause = Some(deepest.run);
+            return self.deepest(&deepest, depth);
+        }
         if let Some(cause) = self.parts.cause {
             self.hint(format!("it began with run {cause}: `sandmill runs explain {cause}`"));
         }
+        Ok(())
+    }
+
+    /// Where the failure of a run began that is a flow: in the first failed run of its own, and so
+    /// on down through flows; and how many flows down that is.
+    fn below(&self, run: RunRecord) -> Result<(RunRecord, usize)> {
+        let (mut at, mut depth) = (run, 0);
+        while depth < LONGEST_CHAIN
+            && let Some(next) = self.first_failed(at.run)?
+        {
+            (at, depth) = (next, depth + 1);
+        }
+        Ok((at, depth))
+    }
+
+    /// The first run of a flow run that failed by itself; none where it is no flow run.
+    fn first_failed(&self, flow: RunId) -> Result<Option<RunRecord>> {
+        if self.reader.flow(flow).map_err(|error| store_error(&error))?.is_none() {
+            return Ok(None);
+        }
+        let states = vec![StateType::Failed, StateType::Crashed];
+        let filter = RunFilter { states, ..RunFilter::default() };
+        let found = self.reader.runs(flow, &filter).map_err(|error| store_error(&error))?;
+        let own = found.into_iter().filter(|run| !is_hook(run.key.stage) && !is_unstarted(run));
+        Ok(own.min_by_key(|run| run.state.at))
+    }
+
+    /// Names the run where it began, so many flows further down.
+    fn deepest(&mut self, run: &RunRecord, depth: usize) -> Result<()> {
+        let (flow, key) =
+            self.reader.find_run(&run.run.to_string()).map_err(|error| store_error(&error))?;
+        let name = Names::read(self.reader, flow)?.run(key);
+        let (state, why) = (words::state_name(&run.state), words::because(&run.state));
+        let flows = counted(depth as u64, "flow");
+        self.say(format!("it began {flows} further down: {name} (run {}) {state}{why}", run.run));
+        self.hint(format!("`sandmill runs explain {}` says more of it", run.run));
         Ok(())
     }
 }
