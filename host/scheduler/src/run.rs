@@ -14,7 +14,7 @@ pub(crate) struct Run {
     pub(crate) since: Instant,
     pub(crate) input_bytes: u64,
     pub(crate) inputs: Option<HeldInputs>,
-    /// How many hosts were lost under it.
+    /// How many hosts were lost while it had a slot there, or could have had one.
     pub(crate) hosts_lost: u32,
     /// Nobody wants it any more; it still has its place at its host.
     pub(crate) withdrawn: bool,

@@ -94,9 +94,11 @@ impl Scheduler {
         }
         self.gone.push_back(Gone { id, name: host.name, at: now, why: Arc::clone(why) });
         let mut classes = Vec::new();
-        // The latest first, since each comes before those that wait.
-        for number in host.runs.into_values().rev() {
-            if let Some(class) = self.lost_host(now, id, number, actions) {
+        // The latest first, since each comes before those that wait. What only waited there for a
+        // slot had no part in the loss.
+        let slots = host.slots as usize;
+        for (place, number) in host.runs.into_values().enumerate().rev() {
+            if let Some(class) = self.lost_host(now, id, number, place < slots, actions) {
                 classes.push(class);
             }
         }
@@ -110,12 +112,13 @@ impl Scheduler {
         now: Instant,
         host: HostId,
         number: RunNo,
+        had_slot: bool,
         actions: &mut Vec<Action>,
     ) -> Option<u32> {
         let run = self.runs.get_mut(&number)?;
         let at = run.at.take()?;
         self.started -= usize::from(at.started);
-        run.hosts_lost += 1;
+        run.hosts_lost += u32::from(had_slot || at.started);
         let (class, hosts_lost, withdrawn) = (run.class, run.hosts_lost, run.withdrawn);
         self.break_promise(at.wanted_by);
         let effects =

@@ -30,7 +30,7 @@ fn what_may_have_changed_something_outside_is_not_made_again() {
     fleet.start(0);
     let lost =
         Action::Lost { run: RunNo(0), host: HostId(0), hosts_lost: 1, why: LostWhy::Effects };
-    let elsewhere = Action::Elsewhere { run: RunNo(1), from: HostId(0), hosts_lost: 1 };
+    let elsewhere = Action::Elsewhere { run: RunNo(1), from: HostId(0), hosts_lost: 0 };
     let actions = fleet.down(0);
     assert!(actions.contains(&lost) && actions.contains(&elsewhere), "{actions:?}");
     assert_eq!(assigned(&fleet.up(1, open)), [(1, 1)]);
@@ -53,6 +53,23 @@ fn a_run_that_loses_its_hosts_is_given_up() {
     }
     assert!(fleet.scheduler.is_empty());
     assert_eq!(fleet.scheduler.counts().usable, 1, "one host is left");
+}
+
+#[test]
+fn what_only_waited_at_a_host_has_no_part_in_its_loss() {
+    // One slot and one run ahead at each host: the first run kills each of them.
+    let mut fleet = Fleet::new(1);
+    fleet.hosts(&[1]);
+    fleet.ready_all(0..2, &plain());
+    for host in 0..3 {
+        let actions = fleet.down(host);
+        let lost = actions.iter().any(|action| matches!(action, Action::Lost { .. }));
+        assert_eq!(lost, host == 2, "{actions:?}");
+        let waited = Action::Elsewhere { run: RunNo(1), from: HostId(host), hosts_lost: 0 };
+        assert!(actions.contains(&waited), "{actions:?}");
+        fleet.up(host + 1, spec(host + 1, 1));
+    }
+    assert_eq!(fleet.place(1).unwrap().host, HostId(3));
 }
 
 #[test]

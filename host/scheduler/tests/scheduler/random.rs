@@ -365,7 +365,7 @@ impl World {
                 assert!(matches!(event, Event::HostDown { host: down, .. } if *down == host));
                 let seen = self.leave(run);
                 assert_eq!(seen.at.unwrap().0, host);
-                assert_eq!(hosts_lost, seen.hosts_lost + 1);
+                assert!((seen.hosts_lost..=seen.hosts_lost + 1).contains(&hosts_lost));
                 let effects = seen.started && self.needs[seen.need].has_effects_outside();
                 assert_eq!(why, if effects { LostWhy::Effects } else { LostWhy::TooMany });
                 assert!(effects || hosts_lost >= MAX_HOSTS_LOST);
@@ -376,8 +376,9 @@ impl World {
                 assert_eq!(seen.at.take().unwrap().0, from);
                 assert!(!(seen.started && self.needs[seen.need].has_effects_outside()));
                 (seen.started, seen.recalled) = (false, false);
-                seen.hosts_lost += 1;
-                assert_eq!(hosts_lost, seen.hosts_lost);
+                // One that only waited there for a slot had no part in the loss.
+                assert!((seen.hosts_lost..=seen.hosts_lost + 1).contains(&hosts_lost));
+                seen.hosts_lost = hosts_lost;
                 assert!(hosts_lost < MAX_HOSTS_LOST);
             }
             Action::Cancel { run, host, lease } => {
