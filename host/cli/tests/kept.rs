@@ -79,6 +79,10 @@ fn a_damaged_flow_run_is_named_and_keeps_no_other_from_being_listed_and_pruned()
         damaged.len() == 1 && damaged[0].to_string().contains(&rotten)
     };
     assert!(names_it(&listed["damaged"]), "{listed}");
+    let doctor = document("doctor", &place.run(&["doctor", "-o", "json"]).stdout);
+    let checks = doctor["checks"].as_array().expect("a list");
+    let check = checks.iter().find(|check| check["name"] == "data directory").expect("it is there");
+    assert!(check["status"] == "warn" && check.to_string().contains(&rotten), "{check}");
     assert!(words.contains("warning: ") && words.contains("damaged"), "{words}");
 
     for (flags, left) in [(&["--dry-run"][..], 1), (&[], 0), (&[], 0)] {

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::exit_code;
 use crate::output::{Results, Table, Ui};
 use crate::session::Opening;
-use crate::stores::{self, store_error};
+use crate::stores;
 use crate::text::counted;
 
 const EXAMPLES: &str = "\
@@ -224,6 +224,7 @@ const LITTLE_ROOM: u64 = 256 << 20;
 /// The data directory: whether it can be used, by whom it is, and whether there is room.
 fn history(config: &Config) -> Check {
     const NAME: &str = "data directory";
+    const ELSEWHERE: &str = "use another one with --data-dir";
     let dir = match stores::directory(config) {
         Ok(dir) => dir,
         Err(error) => return Check::warn(NAME, error.message, error.hints.join("; ")),
@@ -235,19 +236,27 @@ fn history(config: &Config) -> Check {
     let reader = match Reader::open(dir) {
         Ok(reader) => Some(reader),
         Err(StoreError::NoStore { .. }) => None,
-        Err(error) => {
-            let error = store_error(&error);
-            let treatment = match error.hints.is_empty() {
-                true => "use another one with --data-dir".to_owned(),
-                false => error.hints.join("; "),
-            };
-            return Check::fail(NAME, format!("{shown}: {}", error.message), treatment);
-        }
+        Err(error) => return Check::fail(NAME, format!("{shown}: {error}"), ELSEWHERE),
     };
+    match reader.as_ref().map_or_else(|| Ok(Vec::new()), Reader::damage) {
+        Err(error) => return Check::fail(NAME, format!("{shown}: {error}"), ELSEWHERE),
+        Ok(damage) => {
+            if let Some(first) = damage.first() {
+                let more = match damage.len() - 1 {
+                    0 => String::new(),
+                    more => format!(", and {more} more"),
+                };
+                let treatment = "`sandmill runs delete ID` deletes a flow run whose record is \
+                                 damaged; where more is, save what can be read with sqlite3's \
+                                 `.recover`, or use another directory with --data-dir";
+                return Check::warn(NAME, format!("{shown}: {first}{more}"), treatment);
+            }
+        }
+    }
     let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
     if let Err(why) = rustix::fs::access(dir, access) {
         let finding = format!("{shown} cannot be written: {why}");
-        return Check::fail(NAME, finding, "use another one with --data-dir");
+        return Check::fail(NAME, finding, ELSEWHERE);
     }
     let free = stores::free_bytes(dir);
     let room = free.map_or_else(String::new, |free| format!(", {} free", format_size(free)));

@@ -83,6 +83,7 @@ impl Invoker for Guest {
             task("double", closed),
             task("sum", "{}"),
             task("list", "{}"),
+            task("large", "{}"),
             task("fail", "{}"),
             task("slow", "{}"),
             task("main", "{}"),
@@ -101,6 +102,9 @@ impl FlowInvoker for Guest {
     }
 }
 
+/// Bytes of what the task `large` gives: more than a store keeps in a row.
+pub(crate) const LARGE: usize = 2 * sandmill_store::MAX_INLINE_RESULT;
+
 /// What the tasks do. `cancelled` waits until the run is cancelled.
 pub(crate) fn task(name: &str, arguments: &Value, cancelled: impl FnOnce() -> bool) -> Outcome {
     let arguments: Json = serde_json::from_str(&arguments.to_json_string()).expect("JSON");
@@ -111,6 +115,7 @@ pub(crate) fn task(name: &str, arguments: &Value, cancelled: impl FnOnce() -> bo
             let sum: i64 = numbers.iter().filter_map(Json::as_i64).sum();
             Outcome::Value(value(&json!(sum)))
         }
+        "large" => Outcome::Value(value(&json!("x".repeat(LARGE)))),
         "list" => Outcome::Value(value(&json!([1, 2, 3]))),
         "fail" => Outcome::Failure(Failure::new("test-failure", "as told")),
         "slow" => {

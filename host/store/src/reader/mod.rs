@@ -1,6 +1,7 @@
 //! Reading a store, beside whoever writes it and without its lock: flow runs, their stages and
 //! runs, outcomes, and what happened in order. Logs and the cache have readers of their own.
 
+mod damage;
 mod events;
 mod find;
 mod handle;
