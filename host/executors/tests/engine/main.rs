@@ -1,0 +1,18 @@
+//! The remote executor over an engine, with a real NATS server: that it keeps what all executors
+//! promise, whatever becomes of servers and workers.
+
+#[path = "../retries/attempts.rs"]
+mod attempts;
+#[path = "../retries/crowds.rs"]
+mod crowds;
+mod failures;
+mod maker;
+mod server;
+#[path = "../retries/support.rs"]
+mod support;
+#[path = "../executors/table.rs"]
+mod table;
+#[path = "../retries/taken_up.rs"]
+mod taken_up;
+#[path = "../retries/waits.rs"]
+mod waits;
