@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Subcommand};
 use clap::builder::TypedValueParser as _;
+use clap::{Args, Subcommand};
 use sandmill::core::units::parse_duration;
 use sandmill::transport::security::Role;
 

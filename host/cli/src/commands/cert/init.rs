@@ -43,8 +43,14 @@ pub(super) fn init(args: &InitArgs, ui: &Ui) -> Result<u8> {
         return Ok(exit_code::SUCCESS);
     }
     ui.step("Made", format_args!("the authority {}", info.subject));
-    ui.talk(format_args!("  {}   for every host: whose certificates are taken", certificate.display()));
-    ui.talk(format_args!("  {}   stays here: whoever has it can issue certificates", key.display()));
+    ui.talk(format_args!(
+        "  {}   for every host: whose certificates are taken",
+        certificate.display()
+    ));
+    ui.talk(format_args!(
+        "  {}   stays here: whoever has it can issue certificates",
+        key.display()
+    ));
     let dir = dir.display();
     ui.talk(format_args!(
         "next: sandmill cert issue --dir {dir} --role worker --name HOST, and --role submit for \

@@ -43,12 +43,8 @@ pub(super) fn issue(args: &IssueArgs, ui: &Ui) -> Result<u8> {
 }
 
 fn next(args: &IssueArgs, certificate: &Path, key: &Path, ca: &Path) -> String {
-    let files = format!(
-        "--cert {} --key {} --ca {}",
-        certificate.display(),
-        key.display(),
-        ca.display()
-    );
+    let files =
+        format!("--cert {} --key {} --ca {}", certificate.display(), key.display(), ca.display());
     match args.role {
         Role::Worker => format!("sandmill worker --listen tls://0.0.0.0:7070 {files}"),
         Role::Submit => format!("sandmill run FLOW --host tls://HOST:7070 {files}"),
@@ -69,7 +65,8 @@ fn file_name(name: &str) -> String {
 mod tests {
     #[test]
     fn names_become_files() {
-        for (name, file) in [("a.example", "a.example"), ("*.b", "_.b"), ("::1", "__1"), ("..", "")] {
+        for (name, file) in [("a.example", "a.example"), ("*.b", "_.b"), ("::1", "__1"), ("..", "")]
+        {
             assert_eq!(super::file_name(name), file, "{name}");
         }
     }

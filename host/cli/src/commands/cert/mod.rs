@@ -10,8 +10,8 @@ use crate::error::{CliError, Result};
 use crate::output::Ui;
 use sandmill::transport::cert::CertError;
 
-pub(crate) use args::CertArgs;
 use args::Action;
+pub(crate) use args::CertArgs;
 
 /// The file of an authority's certificate, in its directory.
 const AUTHORITY: &str = "ca.pem";

@@ -150,8 +150,12 @@ fn serve_error(error: &ServeError) -> CliError {
         ServeError::Open(address) => {
             CliError::input(format!("{address} can be reached from other machines"))
                 .detail("without certificates or a join token, anybody there could run code here")
-                .hint("`sandmill cert token > join`, then `--token @join` here and at the other side")
-                .hint("or certificates: `sandmill cert init` and `sandmill cert issue --role worker`")
+                .hint(
+                    "`sandmill cert token > join`, then `--token @join` here and at the other side",
+                )
+                .hint(
+                    "or certificates: `sandmill cert init` and `sandmill cert issue --role worker`",
+                )
                 .hint("or listen for this machine alone: --listen tcp://127.0.0.1:7070")
         }
         ServeError::NotTls(_) | ServeError::Security(_) => CliError::input(error.to_string()),
