@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::server::{LONG, shared};
 
+/// Calls in a map that is very long for it.
+pub(crate) const MANY: u64 = 5_000;
 /// Whether its slots are in the process that looks at it.
 pub(crate) const IN_THIS_PROCESS: bool = false;
 
@@ -22,7 +24,9 @@ pub(crate) fn pool(invoker: Arc<dyn Invoker>, slots: usize, queue: usize) -> Arc
     let engine = shared().config();
     let served = Served::start(&engine, Arc::clone(&invoker), WorkerConfig::new("a", slots), 0);
     let local: Arc<dyn Invoker> = Arc::new(Local { invoker, _served: Some(served) });
-    Arc::new(executor(local, queue, fleet(engine)))
+    // As the pool does, it gets no run before a slot is free for it.
+    let config = EngineFleetConfig { prefetch_per_slot: 0, ..fleet(engine) };
+    Arc::new(executor(local, queue, config))
 }
 
 /// A fleet that takes little time to notice things.
@@ -69,6 +73,7 @@ impl Served {
         let worker = Worker::new(invoker, config).unwrap();
         let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
         let engine = runtime.block_on(Engine::connect(engine.clone())).unwrap();
+        let looked = engine.clone();
         let serving = {
             let (worker, stop, hurry) = (Arc::clone(&worker), stop.clone(), hurry.clone());
             let config = EngineServeConfig {
@@ -82,6 +87,17 @@ impl Served {
                 engine.close().await;
             })
         };
+        runtime.block_on(async {
+            while !looked
+                .workers()
+                .await
+                .unwrap()
+                .iter()
+                .any(|one| one.welcome.worker == worker.id())
+            {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
         Self { worker, stop, hurry, runtime: Some(runtime), serving: Some(serving) }
     }
 

@@ -15,6 +15,8 @@ use sandmill_core::{
 use sandmill_executors::InlineExecutor;
 use sandmill_wire::{End, EndKind, Outcome, Value};
 
+use crate::maker::MANY;
+
 const LONG: Duration = Duration::from_secs(30);
 
 /// Returns its argument; `block` waits until it is cancelled or let go, `panic` panics.
@@ -172,20 +174,20 @@ fn fail_fast_stops_a_map() {
 }
 
 #[test]
-fn a_windowed_map_of_a_million_calls_holds_few_at_a_time() {
+fn a_windowed_map_of_very_many_calls_holds_few_at_a_time() {
     let script = Arc::new(Script::default());
     let executor = pool(&script, 2, 10);
     block_on(executor.start(StartContext::default())).unwrap();
     let options = MapOptions { window: Some(64), fail_fast: false };
     let mut ahead = 0;
-    for (index, future) in executor.map(calls(1_000_000), options).into_ordered().enumerate() {
+    for (index, future) in executor.map(calls(MANY), options).into_ordered().enumerate() {
         if index % 1_000 == 0 {
             ahead = ahead.max(script.started.load(Ordering::SeqCst).saturating_sub(index));
         }
         assert_eq!(future.map_index(), Some(index as u64));
         assert!(future.wait(Some(LONG)).is_final());
     }
-    assert_eq!(script.started.load(Ordering::SeqCst), 1_000_000);
+    assert_eq!(script.started.load(Ordering::SeqCst) as u64, MANY);
     assert!(ahead <= 64 + 2, "{ahead} calls were taken ahead of the consumer");
 }
 

@@ -62,13 +62,20 @@ impl Engine {
 
     async fn connect_to(config: EngineConfig) -> Result<Self, EngineError> {
         let (tell, link) = watch::channel(EngineLink::default());
-        let options = options(&config, tell).await?;
+        let mut options = options(&config, tell).await?;
         let mut addresses = Vec::with_capacity(config.urls.len());
         for url in &config.urls {
             let address: Result<ServerAddr, _> = url.parse();
             addresses.push(address.map_err(|error| {
                 EngineError::Config(format!("an engine's address cannot be read: {error}"))
             })?);
+        }
+        let login = addresses.iter().find(|address| address.has_user_pass());
+        if let Some(login) = login {
+            // The client knows them from here only.
+            let user = login.username().unwrap_or_default().to_owned();
+            options =
+                options.user_and_password(user, login.password().unwrap_or_default().to_owned());
         }
         let client = options.connect(addresses).await.map_err(|error| {
             let (urls, why) = (config.shown(), error.to_string());

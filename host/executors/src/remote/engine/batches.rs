@@ -12,7 +12,7 @@ use sandmill_wire::{Digest, RunId};
 
 use super::super::direct::outbox::size_of_spec;
 use super::carrier::Carrier;
-use super::config::{BATCH_HORIZON, MOST_A_SLOT, PUBLISHES, RUNS_A_SLOT, WINDOW_LEAST};
+use super::config::{BATCH_HORIZON, MOST_A_SLOT, PUBLISHES, WINDOW_LEAST};
 use super::courier::Parcel;
 use super::runs::{ItemEntry, Place};
 
@@ -22,22 +22,27 @@ const WINDOW_MOST: usize = 100_000;
 const ORDER_BYTES: usize = 256;
 
 /// How many runs of a class each slot is to have in the engine.
-pub(super) fn a_slot(mean: Option<Duration>) -> usize {
-    let Some(mean) = mean else { return RUNS_A_SLOT };
+pub(super) fn a_slot(mean: Option<Duration>, prefetch: usize) -> usize {
+    let least = prefetch.saturating_add(1);
+    let (Some(mean), true) = (mean, prefetch > 0) else { return least };
     let runs = BATCH_HORIZON.as_micros() / mean.as_micros().max(1);
-    usize::try_from(runs).unwrap_or(MOST_A_SLOT).clamp(RUNS_A_SLOT, MOST_A_SLOT)
+    usize::try_from(runs).unwrap_or(MOST_A_SLOT).min(MOST_A_SLOT).max(least)
 }
 
-/// How many runs may share an item, where so many wait for so many slots.
-pub(super) fn together(waiting: usize, slots: usize, mean: Option<Duration>) -> usize {
+/// How many runs may share an item, where so many wait for so many slots that are to have `a_slot`
+/// each.
+pub(super) fn together(waiting: usize, slots: usize, a_slot: usize) -> usize {
     // A slot is to have some items, so that what one worker does not get to, another may.
-    (a_slot(mean) / 4).min(waiting.div_ceil(slots.max(1))).clamp(1, ITEM_RUNS)
+    (a_slot / 4).min(waiting.div_ceil(slots.max(1))).clamp(1, ITEM_RUNS)
 }
 
 impl Carrier {
     /// How many runs the fleet wants to have.
     pub(super) fn window(&self) -> usize {
-        let wanted = self.hosts.slots() * a_slot(self.mean) * 2 + WINDOW_LEAST;
+        let wanted = match self.config.prefetch_per_slot {
+            0 => self.hosts.slots().max(1),
+            _ => self.hosts.slots() * self.a_slot() * 2 + WINDOW_LEAST,
+        };
         // Those that nobody here can make must not keep others out.
         let stuck: usize = self
             .runs
@@ -47,6 +52,10 @@ impl Carrier {
             .map(|(_, runs)| runs.len())
             .sum();
         (wanted + stuck).min(WINDOW_MOST)
+    }
+
+    fn a_slot(&self) -> usize {
+        a_slot(self.mean, self.config.prefetch_per_slot)
     }
 
     fn is_possible(&self, class: &ClassId) -> bool {
@@ -60,7 +69,7 @@ impl Carrier {
             return parcels;
         }
         let slots = self.hosts.slots().max(1);
-        let most = slots * a_slot(self.mean);
+        let most = slots * self.a_slot();
         let mut out: HashMap<ClassId, usize> = HashMap::new();
         for item in self.runs.items.values() {
             *out.entry(item.class.clone()).or_default() += item.runs.len();
@@ -85,7 +94,7 @@ impl Carrier {
         let waiting = self.runs.waiting.get(class)?.len();
         // What must not be made twice, or holds more than a slot, is handled by itself.
         let alone = about.has_effects || !about.resources.is_empty();
-        let most = if alone { 1 } else { together(waiting, slots, self.mean).min(room) };
+        let most = if alone { 1 } else { together(waiting, slots, self.a_slot()).min(room) };
         let (mut specs, mut orders) = (Vec::<Spec>::new(), Vec::new());
         let mut stages: HashMap<u64, u32> = HashMap::new();
         let mut components: Vec<Component> = Vec::new();
@@ -200,14 +209,17 @@ mod tests {
 
     #[test]
     fn long_runs_go_alone_and_short_ones_together() {
-        let (long, short) = (Some(Duration::from_secs(5)), Some(Duration::from_micros(20)));
-        assert_eq!(together(20_000, 4, None), 1);
+        let slot = |micros| a_slot(Some(Duration::from_micros(micros)), 1);
+        let (unknown, long, short) = (a_slot(None, 1), slot(5_000_000), slot(20));
+        assert_eq!((unknown, long, short), (2, 2, MOST_A_SLOT));
+        assert_eq!(a_slot(Some(Duration::ZERO), 1), MOST_A_SLOT);
+        assert_eq!(together(20_000, 4, unknown), 1);
         assert_eq!(together(20_000, 4, long), 1);
         assert_eq!(together(20_000, 4, short), ITEM_RUNS);
         // Few that wait are spread over all slots.
         assert_eq!(together(4, 4, short), 1);
         assert_eq!(together(0, 0, short), 1);
-        assert_eq!(a_slot(long), RUNS_A_SLOT);
-        assert_eq!(a_slot(Some(Duration::ZERO)), MOST_A_SLOT);
+        // What is to wait for a free slot does so whatever it takes.
+        assert_eq!(a_slot(Some(Duration::ZERO), 0), 1);
     }
 }

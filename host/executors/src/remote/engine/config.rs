@@ -8,9 +8,9 @@ use super::super::direct::{DEFAULT_GRACE, DEFAULT_LEASE};
 
 /// How often workers and the coordinator say that they are there.
 pub const DEFAULT_BEAT: Duration = Duration::from_secs(2);
-/// Runs that are in the engine for each slot of its workers, at least.
-pub const RUNS_A_SLOT: usize = 2;
-/// The same at most, where runs are short.
+/// Runs that the engine has for each slot of its workers beyond the one in it, at least.
+pub const DEFAULT_PREFETCH: usize = 1;
+/// Runs that the engine has for each slot at most, where runs are short.
 pub const MOST_A_SLOT: usize = 512;
 /// So long the runs in the engine are to last its workers; the shorter they are, the more go there,
 /// and the more of them share an item.
@@ -52,6 +52,9 @@ pub struct EngineFleetConfig {
     pub lease: Duration,
     /// How long a worker goes on with what it has when the coordinator is not heard of.
     pub grace: Duration,
+    /// Runs that the engine has for each slot of its workers beyond the one in it, at least. With 0
+    /// none goes there before a slot is free for it, and each goes by itself.
+    pub prefetch_per_slot: usize,
     /// How long runs wait before it is said of them why.
     pub pending_notice_after: Duration,
 }
@@ -67,6 +70,7 @@ impl EngineFleetConfig {
             beat: DEFAULT_BEAT,
             lease: DEFAULT_LEASE,
             grace: DEFAULT_GRACE,
+            prefetch_per_slot: DEFAULT_PREFETCH,
             pending_notice_after: sandmill_scheduler::DEFAULT_PENDING_NOTICE_AFTER,
         }
     }
