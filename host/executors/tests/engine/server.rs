@@ -121,10 +121,6 @@ impl Server {
         fs::remove_dir_all(self.folder.join("store")).unwrap();
     }
 
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// Names of its own, in small stores.
     pub(crate) fn config(&self) -> EngineConfig {
         config_at(&format!("nats://127.0.0.1:{}", self.port))
