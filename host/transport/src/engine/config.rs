@@ -121,7 +121,7 @@ impl EngineConfig {
         let wrong = |words: String| Err(EngineError::Config(words));
         for url in &self.urls {
             let rest = url.strip_prefix("nats://").or_else(|| url.strip_prefix("tls://"));
-            if !rest.is_some_and(|rest| !rest.is_empty()) {
+            if rest.is_none_or(str::is_empty) {
                 let shown = without_password(url);
                 return wrong(format!("{shown:?} is no engine: write nats://HOST:PORT"));
             }

@@ -62,7 +62,7 @@ impl Beat {
         if let Some(last) = parts.last_mut() {
             last.last = true;
         }
-        parts.iter().map(|part| encode(part)).collect()
+        parts.iter().map(encode).collect()
     }
 }
 

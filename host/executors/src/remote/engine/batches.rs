@@ -40,7 +40,8 @@ impl Carrier {
     /// How many runs the fleet wants to have.
     pub(super) fn window(&self) -> usize {
         let wanted = match self.config.prefetch_per_slot {
-            0 => self.hosts.slots().max(1),
+            // One more, which is told why it waits.
+            0 => self.hosts.slots() + 1,
             _ => self.hosts.slots() * self.a_slot() * 2 + WINDOW_LEAST,
         };
         // Those that nobody here can make must not keep others out.

@@ -62,7 +62,7 @@ impl Carrier {
     }
 
     /// Items to look for now: their numbers, classes, and where they are in the queue.
-    pub(super) fn to_look_for(&mut self) -> Vec<(u64, ClassId, u64)> {
+    pub(super) fn next_looks(&mut self) -> Vec<(u64, ClassId, u64)> {
         let due: Vec<u64> = self
             .runs
             .items

@@ -324,7 +324,7 @@ impl Driver {
         self.carrier.tell_why(trouble.as_deref());
         if link.is_up {
             self.carrier.lose_silent();
-            for (item, class, sequence) in self.carrier.to_look_for() {
+            for (item, class, sequence) in self.carrier.next_looks() {
                 let (engine, news) = (self.engine.clone(), self.news.clone());
                 let session = self.session;
                 self.errands.spawn(async move {
