@@ -85,7 +85,7 @@ fn health_and_metrics_follow_the_worker() {
     let (code, talk) = worker.leave();
     assert_eq!(code, 0, "{talk}");
     assert!(talk.contains("took component sha256:"), "{talk}");
-    assert!(talk.contains("session of"), "{talk}");
+    assert!(talk.contains("has connected"), "{talk}");
     let gone = place.run(&["workers", "--host", &address, "-o", "json"]);
     assert_eq!(gone.code, 3, "{}", gone.stdout);
     assert_eq!(document("workers", &gone.stdout)["workers"][0]["state"], "down");
