@@ -7,7 +7,7 @@ const TLS: &str = "tls://127.0.0.1:0";
 const FLOW: &str = "[flow]\nname = \"sums\"\nresult = \"sum.result\"\n\
     [components.probe]\npath = \"probe.wasm\"\n\
     [tasks.halves]\ncall = \"probe.half\"\narguments.number = { map = [2, 4, 6, 8] }\n\
-    [tasks.sum]\ncall = \"probe.sum\"\narguments.numbers = \"halves.result\"\n";
+    [tasks.sum]\ncall = \"probe.sum\"\narguments.numbers = { from = \"halves.result\" }\n";
 
 fn token(place: &Place, valid: &str, file: &str) {
     let said = place.run(&["cert", "token", "--valid", valid]);

@@ -117,9 +117,10 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// A place with the guest `probe` in it.
+/// A place with the guest `probe` in it, where hosts that are not there are not waited for long.
 pub(crate) fn place() -> Place {
     let place = Place::new();
     std::fs::copy(guest("probe"), place.path().join("probe.wasm")).expect("it can be copied");
+    place.write("sandmill.toml", "[remote]\nconnect_timeout = \"3s\"\n");
     place
 }

@@ -19,9 +19,6 @@ const SAY_AGAIN: Duration = Duration::from_secs(5);
 /// How often it is looked at whether it has left.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The word by which a worker counts runs that were cancelled.
-const CANCELLED: &str = "cancelled";
-
 /// Waits for whatever tells the worker to leave.
 pub(super) struct Leaving(Receiver<()>);
 
@@ -63,8 +60,8 @@ impl Leaving {
 /// Leaves, and says with what code to exit.
 pub(super) fn leave(host: WorkerHost, ui: &Ui, log: &Log, grace: Duration) -> u8 {
     let began = Instant::now();
-    let cancelled = |status: &WorkerStatus| status.ended.get(CANCELLED).copied().unwrap_or(0);
-    let before = cancelled(&host.status());
+    // Runs in slots when the grace was over: they are cancelled then, whatever they end as.
+    let mut cut = host.status().running;
     if let Some(words) = left(&host.status()) {
         let grace = format_duration(grace);
         log.write(format_args!(
@@ -76,6 +73,9 @@ pub(super) fn leave(host: WorkerHost, ui: &Ui, log: &Log, grace: Duration) -> u8
         let mut said = Instant::now();
         while !draining.is_finished() {
             std::thread::sleep(LOOK);
+            if began.elapsed() < grace {
+                cut = host.status().running;
+            }
             if said.elapsed() >= SAY_AGAIN {
                 said = Instant::now();
                 if let Some(words) = left(&host.status()) {
@@ -84,10 +84,11 @@ pub(super) fn leave(host: WorkerHost, ui: &Ui, log: &Log, grace: Duration) -> u8
             }
         }
     });
-    let cut = cancelled(&host.status()) - before;
+    let is_over = began.elapsed() >= grace;
     host.close();
-    if began.elapsed() >= grace && cut > 0 && !log.is_silent() {
-        ui.warn(format_args!("{} cancelled as the worker left", counted(cut, "run")), &[]);
+    if is_over && cut > 0 && !log.is_silent() {
+        let runs = counted(cut as u64, "run");
+        ui.warn(format_args!("{runs} cancelled as the worker left"), &[]);
         return exit_code::RUN_FAILED;
     }
     log.write("left");
