@@ -18,12 +18,14 @@ struct Entry {
     journal: Journal,
     key: RunKey,
     attempts: u32,
+    /// Whether an attempt is under way.
+    runs: bool,
 }
 
 impl Recorder {
     /// Writes down what happens to a run from now on; `attempts` were made before.
     pub(super) fn follow(&self, journal: &Journal, key: RunKey, run: RunId, attempts: u32) {
-        let entry = Entry { journal: journal.clone(), key, attempts };
+        let entry = Entry { journal: journal.clone(), key, attempts, runs: false };
         self.runs.lock().insert(run, entry);
     }
 
@@ -44,15 +46,22 @@ impl Observer for Recorder {
         let Some(entry) = runs.get_mut(&event.run) else { return };
         match &event.kind {
             EventKind::State(state) => {
+                let waits = state.kind == StateType::Pending;
+                // Its host was lost: it waits for another, and that was no attempt.
+                let waits_again = waits && std::mem::take(&mut entry.runs);
                 if state.kind == StateType::Running {
+                    entry.runs = true;
                     entry.attempts = entry.attempts.saturating_add(1);
+                } else if waits_again {
+                    entry.attempts = entry.attempts.saturating_sub(1);
                 }
                 // That it waits was said when it was submitted.
-                if !state.is_final() && state.kind != StateType::Pending {
+                if !state.is_final() && (!waits || waits_again) {
                     entry.journal.state(entry.key, event.run, state);
                 }
             }
             EventKind::Attempt(end) => {
+                entry.runs = false;
                 entry.attempts = entry.attempts.max(end.number);
                 entry.journal.attempt(entry.key, event.run, end);
             }
