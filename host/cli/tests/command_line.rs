@@ -9,8 +9,20 @@ use support::{Place, document};
 fn help_and_version_go_to_stdout() {
     let place = Place::new();
     for command in [
-        "run", "call", "map", "runs", "cache", "worker", "workers", "cert", "verify", "inspect",
-        "new", "doctor", "config", "completions",
+        "run",
+        "call",
+        "map",
+        "runs",
+        "cache",
+        "worker",
+        "workers",
+        "cert",
+        "verify",
+        "inspect",
+        "new",
+        "doctor",
+        "config",
+        "completions",
     ] {
         let said = place.run(&[command, "--help"]);
         assert_eq!(said.code, 0, "{command}");

@@ -29,7 +29,7 @@ pub(crate) struct ConfigArgs {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Show every key, its value, and where that comes from
-    Show(ShowArgs),
+    Show(Box<ShowArgs>),
     /// Check every layer and report all faults at once
     Check,
 }
