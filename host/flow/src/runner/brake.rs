@@ -3,14 +3,14 @@
 //! then slots would have started more of what waits for them. What is said of it to the schedule and
 //! to the journal is theirs; here only what has not started is kept from starting.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures::FutureExt as _;
 use parking_lot::Mutex;
 use sandmill_core::TaskFuture;
-use sandmill_wire::{Outcome, RunId};
+use sandmill_wire::{EndKind, Outcome, RunId};
 
 use crate::script::{FailureLimit, StageId};
 
@@ -22,7 +22,7 @@ pub(super) struct Brake(Mutex<Inner>);
 struct Inner {
     failures: HashMap<StageId, u64>,
     /// Stages of which nothing starts any more.
-    stopped: HashMap<StageId, bool>,
+    stopped: HashSet<StageId>,
     /// Whether nothing of the flow starts any more.
     halted: bool,
     /// What was submitted and has not ended: no more than the runner's window.
@@ -58,11 +58,12 @@ impl Brake {
 
     /// Takes notice of a run that ended without being submitted: it failed before, say.
     pub(super) fn count(&self, stage: StageId, limit: FailureLimit, outcome: &Outcome) {
-        if outcome.is_success() || outcome.is_skip() {
-            return;
-        }
         let mut inner = self.0.lock();
-        let stopped = inner.failed(stage, limit);
+        let failed = !outcome.is_success() && !outcome.is_skip();
+        let stops = failed && inner.failed(stage, limit);
+        // Also where another thread saw it first: it may not have come to all of them yet, and this
+        // one takes up the next as soon as it can. Not for each of those that it ends itself.
+        let stopped = if stops || !is_cancelled(outcome) { inner.stopped() } else { Vec::new() };
         drop(inner);
         stopped.iter().for_each(|future| _ = future.cancel_unstarted());
     }
@@ -77,22 +78,30 @@ impl Brake {
 
 impl Inner {
     fn is_stopped(&self, stage: StageId) -> bool {
-        self.halted || self.stopped.get(&stage).copied().unwrap_or_default()
+        self.halted || self.stopped.contains(&stage)
     }
 
-    /// Counts a failure; gives what must not start because of it.
-    fn failed(&mut self, stage: StageId, limit: FailureLimit) -> Vec<TaskFuture> {
+    /// Counts a failure; whether something is stopped by it.
+    fn failed(&mut self, stage: StageId, limit: FailureLimit) -> bool {
         let failures = self.failures.entry(stage).or_default();
         *failures += 1;
         let many = limit.most.is_some_and(|most| *failures > most);
         let halts = limit.halts && !std::mem::replace(&mut self.halted, true);
-        let stops = many && !self.stopped.insert(stage, true).unwrap_or_default();
-        if !halts && !stops {
+        many && self.stopped.insert(stage) || halts
+    }
+
+    /// What must not start any more.
+    fn stopped(&self) -> Vec<TaskFuture> {
+        if !self.halted && self.stopped.is_empty() {
             return Vec::new();
         }
-        let is_stopped = |of: &&(StageId, TaskFuture)| halts || of.0 == stage;
-        self.open.values().filter(is_stopped).map(|(_, future)| future.clone()).collect()
+        let open = self.open.values().filter(|(stage, _)| self.is_stopped(*stage));
+        open.map(|(_, future)| future.clone()).collect()
     }
+}
+
+fn is_cancelled(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Ended(end) if end.kind == EndKind::Cancelled)
 }
 
 /// Is woken when a run has ended.
