@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,6 +27,10 @@ pub const LONG: Duration = Duration::from_secs(180);
 pub const HEALED_WITHIN: Duration = Duration::from_secs(15);
 /// Between two looks at what happens.
 const LOOK: Duration = Duration::from_millis(200);
+/// Runs that a worker may have had, in its slots and before them, for each slot.
+const HAD_A_SLOT: u64 = 4;
+/// How long a coordinator waits for its first host: they are there, or it is refused.
+const CONNECT: &str = "2s";
 /// Slots of the pool: its runs sleep most of the time.
 const POOL: &str = "128";
 
@@ -42,6 +47,8 @@ pub struct Trial {
     slots: usize,
     workers: Vec<Option<Worker>>,
     more: Vec<String>,
+    /// Coordinators that were started: what each says goes to files of its own.
+    coordinators: AtomicU32,
 }
 
 impl Trial {
@@ -81,6 +88,7 @@ impl Trial {
             slots,
             workers,
             more: vec![],
+            coordinators: AtomicU32::new(0),
         }
     }
 
@@ -213,7 +221,8 @@ impl Trial {
     #[must_use]
     pub fn start_coordinator(&self, words: &[&str], security: &[String]) -> Process {
         let mut command = self.coordinator(words, security);
-        Process::start(&mut command, self.folder(), "coordinator")
+        let number = self.coordinators.fetch_add(1, Ordering::Relaxed);
+        Process::start(&mut command, self.folder(), &format!("coordinator-{number}"))
     }
 
     /// A coordinator that is not started yet.
@@ -221,6 +230,7 @@ impl Trial {
     pub fn coordinator(&self, words: &[&str], security: &[String]) -> Command {
         let mut command = binary::command(&self.store(), words);
         command.args(["--output", "quiet", "--executor", "remote"]);
+        command.env("SANDMILL_REMOTE__CONNECT_TIMEOUT", CONNECT);
         for host in 0..self.network.hosts() {
             command.args(["--host", &self.address(host)]);
         }
@@ -279,7 +289,9 @@ impl Trial {
     /// # Panics
     /// When it takes longer than [`HEALED_WITHIN`].
     pub fn wait_for_healing(&self, coordinator: &mut Process, host: usize) -> Duration {
-        let (done, made) = (self.done(), self.made(host));
+        // What it had in its slots and before them may end without anybody to tell.
+        let had = self.slots as u64 * HAD_A_SLOT;
+        let (done, made) = (self.done(), self.made(host) + had);
         self.until(coordinator, HEALED_WITHIN, &format!("runs of host {host}"), || {
             self.done() > done && self.made(host) > made
         })
