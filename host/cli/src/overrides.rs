@@ -126,8 +126,7 @@ impl Overrides {
             .collect()
     }
 
-    /// The limits that they set.
-    pub(crate) fn limits(&self) -> LimitOverrides {
+    fn limits(&self) -> LimitOverrides {
         Config::of(&Layers::of_flags(self.limit_settings().unwrap_or_default())).limits
     }
 

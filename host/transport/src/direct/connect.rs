@@ -92,7 +92,10 @@ pub async fn connect(
 }
 
 /// The socket, without anything said over it.
-pub(super) async fn dial(address: &Address, security: &ClientSecurity) -> Result<Box<dyn Pipe>, LinkError> {
+pub(super) async fn dial(
+    address: &Address,
+    security: &ClientSecurity,
+) -> Result<Box<dyn Pipe>, LinkError> {
     let cannot = |error: io::Error| LinkError::Connect {
         address: address.to_string(),
         why: error.to_string(),
