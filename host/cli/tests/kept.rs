@@ -107,7 +107,7 @@ fn a_damaged_flow_run_is_named_and_keeps_no_other_from_being_listed_and_pruned()
 }
 
 #[test]
-fn a_flow_that_completes_although_runs_of_it_failed_has_done_what_was_asked() {
+fn a_flow_that_completes_although_runs_of_it_failed_says_so() {
     let place = probe(
         r#"
         [flow]
@@ -121,11 +121,16 @@ fn a_flow_that_completes_although_runs_of_it_failed_has_done_what_was_asked() {
         "#,
     );
     let said = place.run(&["run", ".", "-o", "json"]);
-    assert_eq!(said.code, 0, "{}{}", said.stdout, said.stderr);
+    assert_eq!(said.code, 1, "{}{}", said.stdout, said.stderr);
+    assert!(
+        said.stderr.contains("the flow completed, and 2 of its runs failed: exit code 1"),
+        "{}",
+        said.stderr
+    );
     let shown = document("run", &said.stdout);
     assert_eq!(
         (&shown["stages"][0]["failed"], &shown["state"]["name"]),
         (&2.into(), &"Completed".into())
     );
-    assert_eq!(place.run(&["runs", "watch", "latest"]).code, 0);
+    assert_eq!(place.run(&["runs", "watch", "latest"]).code, 1);
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 
 use futures::FutureExt as _;
 use parking_lot::Mutex;
@@ -47,7 +47,7 @@ impl Brake {
         let ends = Arc::new(Ends { brake: Arc::clone(self), stage, limit, run: future.id() });
         // A waker is woken on the thread that ends the run, before that takes up another.
         let waker = Waker::from(Arc::clone(&ends));
-        if let Poll::Ready(_) = future.clone().poll_unpin(&mut Context::from_waker(&waker)) {
+        if future.clone().poll_unpin(&mut Context::from_waker(&waker)).is_ready() {
             match future.outcome() {
                 Some(outcome) => self.ended(future.id(), stage, limit, &outcome),
                 None => ends.wake(),

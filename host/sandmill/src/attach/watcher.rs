@@ -1,5 +1,5 @@
 //! Looks at the records of runs that other processes have, for as long as anybody has a future on
-//! them. The future is given out in `attach`.
+//! them. The future is given out in `runs`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use sandmill_core::{Report, State, Usage};
 use sandmill_store::{Reader, RunKey, Store, StoreError};
 use sandmill_wire::{Outcome, RunId};
 
-use super::attach::AttachError;
+use super::runs::AttachError;
 
 /// Runs that one [`Runs`](super::Runs) looks after at a time.
 pub const MAX_ATTACHED: usize = 10_000;

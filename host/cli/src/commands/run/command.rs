@@ -132,11 +132,25 @@ impl<'a> Starting<'a> {
             What::Code(flow) => self.host.start_coded_flow(flow, start),
         };
         match started.map_err(|error| flow_error(&error))? {
-            StartedFlow::New(future) => self.drive().to_end(&future),
+            StartedFlow::New(future) => {
+                let code = self.drive().to_end(&future);
+                drop(future);
+                self.close();
+                code
+            }
             StartedFlow::Exists(run) => {
                 let reader = Reader::open(store.dir()).map_err(|error| store_error(&error))?;
                 self.there_already(&reader, run, what)
             }
+        }
+    }
+
+    /// Lets go of the data directory, so that nothing but the history is left in it.
+    fn close(self) {
+        // First: it may write until it has gone.
+        drop(self.host);
+        if let Some(store) = self.store {
+            store.close();
         }
     }
 

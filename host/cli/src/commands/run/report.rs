@@ -175,6 +175,7 @@ pub(crate) fn report(ui: &Ui, end: &FlowEnd<'_>, board: &Board) -> Result<u8> {
         // The table would have it.
         board.hooks().iter().filter(|hook| !hook.is_good()).for_each(|hook| warn_of(ui, hook));
     }
+    say_tolerated(ui, end, board);
     match end.outcome {
         _ if ui.is_json() => {}
         // A flow without a result has done its work all the same.
@@ -232,14 +233,28 @@ fn say_end(ui: &Ui, end: &FlowEnd<'_>, board: &Board) {
     ui.step(verb, format_args!("{}: {runs}{asides} in {took}", end.name));
 }
 
+/// Says why a flow that completed does not end with 0.
+fn say_tolerated(ui: &Ui, end: &FlowEnd<'_>, board: &Board) {
+    let bad = board.total().bad();
+    if end.outcome.is_success() && bad > 0 {
+        let code = exit_code(end, board);
+        let what = if bad == 1 {
+            "1 run of it failed".to_owned()
+        } else {
+            format!("{} of its runs failed", thousands(bad))
+        };
+        ui.write(&format!("the flow completed, and {what}: exit code {code}"));
+    }
+}
+
 fn exit_code(end: &FlowEnd<'_>, board: &Board) -> u8 {
     let total = board.total();
     if end.is_resumable() && is_host_error(end.outcome) {
         exit_code::INFRASTRUCTURE
     } else if signals::interrupted() || end.is_resumable() {
         exit_code::INTERRUPTED
-    } else if end.outcome.is_success() {
-        // A flow that completes has said itself that what failed in it does not matter.
+    } else if end.outcome.is_success() && total.bad() == 0 {
+        // Runs that were cancelled or left out in a flow that completes are as it wanted them.
         exit_code::SUCCESS
     } else if is_timed_out(end.outcome)
         || total.timed_out > 0 && total.bad() == total.timed_out + total.upstream
