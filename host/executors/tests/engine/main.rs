@@ -1,5 +1,6 @@
 //! The remote executor over an engine, with a real NATS server: that it keeps what all executors
 //! promise, whatever becomes of servers and workers.
+#![expect(clippy::print_stdout, reason = "rates are for whoever runs this by hand")]
 
 #[path = "../retries/attempts.rs"]
 mod attempts;
