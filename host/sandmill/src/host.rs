@@ -189,12 +189,12 @@ impl HostBuilder {
             _ => 1,
         };
         let sandbox = Sandbox::new(config)?;
-        let store = match self.store {
-            Some(OpenStore::At(config)) => Some(Store::open(config)?),
-            Some(OpenStore::Open(store)) => Some(store),
-            None => None,
+        let (store, is_own) = match self.store {
+            Some(OpenStore::At(config)) => (Some(Store::open(config)?), true),
+            Some(OpenStore::Open(store)) => (Some(store), false),
+            None => (None, false),
         };
-        let history = store.map(|store| History::new(store, self.cache_bounds));
+        let history = store.map(|store| History::new(store, is_own, self.cache_bounds));
         let local: Arc<dyn Invoker> = Arc::new(sandbox.clone());
         let wrap = |invoker: Arc<dyn Invoker>| -> Arc<dyn Invoker> {
             match &history {
@@ -242,15 +242,17 @@ impl HostBuilder {
 /// What a host writes to its data directory.
 struct History {
     store: Store,
+    /// Whether the host opened it, and so closes it.
+    is_own: bool,
     cache: Arc<Cache>,
     logs: LogStore,
 }
 
 impl History {
-    fn new(store: Store, bounds: CacheBounds) -> Self {
+    fn new(store: Store, is_own: bool, bounds: CacheBounds) -> Self {
         let cache = Arc::new(Cache::new(&store, bounds));
         let logs = LogStore::open(store.dir());
-        Self { store, cache, logs }
+        Self { store, is_own, cache, logs }
     }
 
     /// Has what was kept last written, results for the cache among it: the process may end next.
@@ -426,6 +428,10 @@ impl Drop for Host {
         self.flows.close(|| self.executor.abort());
         if let Some(history) = &self.history {
             history.settle();
+            if history.is_own {
+                // Now, and not when the last thread has let go of it: somebody may want it next.
+                history.store.clone().close();
+            }
         }
     }
 }

@@ -61,12 +61,15 @@ impl WorkerHost {
     pub fn open(settings: WorkerSettings) -> Result<Self, WorkerHostError> {
         let mut config =
             SandboxConfig { slots: settings.worker.slots.max(1), ..Default::default() };
-        config.max_memory = config.max_memory.min(settings.worker.ceiling.memory);
+        let mut worker = settings.worker;
+        // What it says that it gives is what it can give.
+        config.max_memory = config.max_memory.min(worker.ceiling.memory);
+        worker.ceiling.memory = config.max_memory;
         if let Some(directory) = settings.cache {
             config.cache = CacheConfig::Dir(directory);
         }
         let sandbox = Sandbox::new(config)?;
-        let worker = Worker::new(Arc::new(sandbox.clone()), settings.worker)?;
+        let worker = Worker::new(Arc::new(sandbox.clone()), worker)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(LINK_THREADS)
             .thread_name("sandmill-worker")
