@@ -8,7 +8,7 @@ use bytes::Bytes;
 use sandmill_core::units::format_size;
 use sandmill_core::{Access, CallOptions};
 use sandmill_transport::message::{Order, Payload, RunLease, Spec};
-use sandmill_wire::{Bounds, Digest, End, EndKind, Kind, Value};
+use sandmill_wire::{Bounds, Digest, End, EndKind, Value};
 
 use super::config::WorkerConfig;
 
@@ -122,16 +122,12 @@ fn in_time(left: Duration) -> Option<Instant> {
     Instant::now().checked_add(left)
 }
 
-/// The value that the bytes are, if they are a map.
+/// The value that the bytes are.
 fn arguments_of(bytes: Bytes) -> Result<Value, End> {
     let bounds = Bounds { max_bytes: usize::MAX, ..Bounds::DEFAULT };
-    let value = Value::check(bytes, &bounds)
-        .map_err(|error| refused(format!("the arguments are not MessagePack: {error}")))?;
-    if value.kind() == Kind::Map {
-        Ok(value)
-    } else {
-        Err(refused("the arguments are not a map by parameter name".to_owned()))
-    }
+    // Whether they are a map is for the guest to say, as everywhere.
+    Value::check(bytes, &bounds)
+        .map_err(|error| refused(format!("the arguments are not MessagePack: {error}")))
 }
 
 fn refused(words: String) -> End {
