@@ -310,9 +310,11 @@ fn each_attempt_has_its_own_timeout(stage: &Stage) {
     let (states, attempts) = stage.history(&future);
     let names: Vec<&str> = states.iter().map(|state| &*state.name).collect();
     assert_eq!(names, ["Pending", "Running", "AwaitingRetry", "Retrying", "TimedOut"]);
+    // Another host says a moment later that an attempt has started.
+    let least = if stage.executor.in_this_process { SHORT } else { SHORT / 2 };
     for attempt in &attempts {
         assert_eq!(attempt.outcome, "timed-out");
-        assert!(attempt.ended.since(attempt.started) >= SHORT, "{attempt:?}");
+        assert!(attempt.ended.since(attempt.started) >= least, "{attempt:?}");
     }
     assert_eq!(attempts.len(), 2);
 }
