@@ -9,6 +9,8 @@ mod fleet;
 mod front;
 mod lane;
 mod park;
+mod session;
+mod stages;
 mod ticket;
 
 pub use desk::Desk;

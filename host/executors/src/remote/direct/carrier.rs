@@ -8,13 +8,13 @@ use std::time::Instant;
 
 use sandmill_core::{Clock, Report};
 use sandmill_scheduler::{Action, Event, HostId, RunNo, Scheduler, SchedulerConfig};
-use sandmill_wire::{End, EndKind, RunId};
+use sandmill_wire::RunId;
 
+use super::super::stages::{Stages, refuse_twin};
 use super::super::ticket::Ticket;
 use super::config::DirectConfig;
-use super::hosts::{Host, is_sendable};
+use super::hosts::Host;
 use super::runs::Runs;
-use super::stages::Stages;
 
 /// The state of the driver.
 pub(super) struct Carrier {
@@ -71,28 +71,12 @@ impl Carrier {
 
     /// Takes a ticket in.
     pub(super) fn take(&mut self, ticket: Ticket) {
-        if ticket.is_cancelled() {
-            return ticket.cancel();
-        }
-        let refuse = |ticket: Ticket, words: String| {
-            ticket.finish(Report::unstarted(End::new(EndKind::Refused, words)));
-        };
-        let stage = match self.stages.of(ticket.call()) {
-            Ok(stage) => stage,
-            Err(error) => return refuse(ticket, error.to_string()),
-        };
-        if !is_sendable(&stage.spec(0)) {
-            let words = "its grants are too large to be sent to another host";
-            return refuse(ticket, words.to_owned());
-        }
+        let Some((ticket, stage)) = self.stages.admit(ticket) else { return };
         let input_bytes = ticket.call().arguments.len_bytes() as u64;
         let need = Arc::clone(&stage.need);
         match self.runs.insert(ticket, stage) {
             Ok(run) => self.tell(Event::Ready { run, need, input_bytes, inputs: None }),
-            Err(ticket) => {
-                let words = format!("the run {} is under way already", ticket.run());
-                refuse(ticket, words);
-            }
+            Err(ticket) => refuse_twin(ticket),
         }
     }
 

@@ -3,17 +3,15 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use sandmill_core::StartError;
 use sandmill_scheduler::HostId;
 use sandmill_transport::message::{Hello, Versions};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::super::desk::Desk;
-use super::super::fleet::{HostState, HostStatus};
+use super::super::fleet::HostState;
+use super::super::session::{Session, Shown};
 use super::carrier::Carrier;
 use super::config::{DirectConfig, NEWS_BATCH, NEWS_QUEUE, OTHERS_PATIENCE, STOP_PATIENCE, TICK};
 use super::hosts::Host;
@@ -21,29 +19,17 @@ use super::link::{Link, News};
 use super::way::Way;
 use super::workers::{Demand, WorkerNews, Workers};
 
-/// What is shown of a session.
-#[derive(Default)]
-pub(super) struct Shown {
-    pub(super) slots: usize,
-    pub(super) hosts: Vec<HostStatus>,
-    pub(super) max_memory: Option<u64>,
-}
-
 /// The one task of a session.
 pub(super) struct Driver {
     config: Arc<DirectConfig>,
-    desk: Arc<Desk>,
+    session: Session,
     workers: Arc<dyn Workers>,
-    shown: Arc<Mutex<Shown>>,
-    stop: CancellationToken,
     carrier: Carrier,
     hello: Hello,
     news: mpsc::Sender<News>,
     heard: mpsc::Receiver<News>,
     links: tokio::task::JoinSet<()>,
     next_link: u64,
-    /// Told once whether the session could be opened.
-    opened: Option<oneshot::Sender<Result<(), StartError>>>,
     began: Instant,
     first_up: Option<Instant>,
     /// Why workers could not be had.
@@ -55,27 +41,11 @@ pub(super) struct Driver {
 /// Failures of providers that are kept for a start that gets no worker.
 const MAX_FAILURES: usize = 16;
 
-/// What is told of the driver at its end, however it comes to that.
-struct Closing {
-    desk: Arc<Desk>,
-    shown: Arc<Mutex<Shown>>,
-}
-
-impl Drop for Closing {
-    fn drop(&mut self) {
-        self.desk.close("what carried runs to hosts has ended");
-        *self.shown.lock() = Shown::default();
-    }
-}
-
 impl Driver {
     pub(super) fn new(
-        config: &Arc<DirectConfig>,
-        desk: Arc<Desk>,
+        config: Arc<DirectConfig>,
         workers: Arc<dyn Workers>,
-        shown: Arc<Mutex<Shown>>,
-        stop: CancellationToken,
-        opened: oneshot::Sender<Result<(), StartError>>,
+        session: Session,
     ) -> Self {
         let (news, heard) = mpsc::channel(NEWS_QUEUE);
         let hello = Hello {
@@ -87,18 +57,15 @@ impl Driver {
             heartbeat: config.heartbeat,
         };
         Self {
-            config: Arc::clone(config),
-            desk,
+            carrier: Carrier::new(Arc::clone(&config)),
+            config,
+            session,
             workers,
-            shown,
-            stop,
-            carrier: Carrier::new(Arc::clone(config)),
             hello,
             news,
             heard,
             links: tokio::task::JoinSet::new(),
             next_link: 0,
-            opened: Some(opened),
             began: Instant::now(),
             first_up: None,
             failures: Vec::new(),
@@ -109,10 +76,9 @@ impl Driver {
 
     /// Carries tickets until the session is stopped.
     pub(super) async fn run(mut self) {
-        let _closing = Closing { desk: Arc::clone(&self.desk), shown: Arc::clone(&self.shown) };
         let (tell, mut told) = mpsc::unbounded_channel();
         let workers = Arc::clone(&self.workers);
-        let stop = self.stop.clone();
+        let stop = self.session.stop.clone();
         let started = tokio::select! {
             started = timeout(self.config.connect_timeout, workers.start(tell)) => started,
             () = stop.cancelled() => return,
@@ -122,10 +88,10 @@ impl Driver {
                 self.carry(&mut told).await;
                 self.hang_up().await;
             }
-            Ok(Err(error)) => self.answer(Err(error)),
+            Ok(Err(error)) => self.session.answer(Err(error)),
             Err(_) => {
                 let words = "the workers were not started in time".to_owned();
-                self.answer(Err(StartError::Unavailable(words)));
+                self.session.answer(Err(StartError::Unavailable(words)));
             }
         }
         let _ = timeout(STOP_PATIENCE, workers.stop()).await;
@@ -133,7 +99,7 @@ impl Driver {
 
     async fn carry(&mut self, told: &mut mpsc::UnboundedReceiver<WorkerNews>) {
         let (mut tickets, mut cancelled, mut news) = (Vec::new(), Vec::new(), Vec::new());
-        let (desk, stop) = (Arc::clone(&self.desk), self.stop.clone());
+        let (desk, stop) = (Arc::clone(&self.session.desk), self.session.stop.clone());
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -171,14 +137,14 @@ impl Driver {
         let window = self.carrier.runs.len() + self.carrier.scheduler.room();
         if window != self.window {
             self.window = window;
-            self.desk.set_window(window);
+            self.session.desk.set_window(window);
         }
         let slots = self.carrier.scheduler.counts().slots;
         let now = Instant::now();
-        if self.opened.is_some() {
+        if self.session.is_opening() {
             self.try_to_open(slots);
         }
-        if now >= self.shown_at || slots != self.shown.lock().slots {
+        if now >= self.shown_at || slots != self.session.shown.lock().slots {
             self.shown_at = now + TICK;
             self.show(slots);
         }
@@ -199,7 +165,7 @@ impl Driver {
         let memory = memory.max();
         let usable = there.map(|host| (host.address.as_str(), scheduler.runs_at(host.id).count()));
         let shown = Shown { slots, hosts: hosts.collect(), max_memory: memory };
-        *self.shown.lock() = shown;
+        *self.session.shown.lock() = shown;
         let counts = scheduler.counts();
         self.workers.demand(Demand {
             waiting: counts.waiting,
@@ -219,7 +185,7 @@ impl Driver {
             let first = *self.first_up.get_or_insert(now);
             if !connecting || now >= first + OTHERS_PATIENCE {
                 self.show(slots);
-                self.answer(Ok(()));
+                self.session.answer(Ok(()));
             }
         } else if now >= self.began + self.config.connect_timeout {
             let tried = hosts.values().map(|host| {
@@ -231,15 +197,8 @@ impl Driver {
                 true => "there are no workers".to_owned(),
                 false => format!("no worker can be reached; {}", tried.join("; ")),
             };
-            self.answer(Err(StartError::Unavailable(words)));
-            self.stop.cancel();
-        }
-    }
-
-    fn answer(&mut self, answer: Result<(), StartError>) {
-        if let Some(opened) = self.opened.take() {
-            // Whoever waits for it may have gone.
-            let _ = opened.send(answer);
+            self.session.answer(Err(StartError::Unavailable(words)));
+            self.session.stop.cancel();
         }
     }
 
@@ -276,7 +235,7 @@ impl Driver {
         }
         self.next_link += 1;
         let number = self.next_link;
-        let stop = self.stop.child_token();
+        let stop = self.session.stop.child_token();
         let host = Host::new(HostId(number), address, stop.clone());
         let link = Link {
             number,
@@ -293,7 +252,7 @@ impl Driver {
 
     /// Has all links say goodbye, and lets them go.
     async fn hang_up(&mut self) {
-        self.stop.cancel();
+        self.session.stop.cancel();
         self.carrier.runs.clear();
         let patience = Instant::now() + STOP_PATIENCE;
         loop {

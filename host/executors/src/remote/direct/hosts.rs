@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use sandmill_core::Timestamp;
 use sandmill_scheduler::{HostId, HostSpec, ResourceError, Resources};
-use sandmill_transport::message::{Load, MAX_LABELS, MAX_RESOURCES, Spec, Welcome};
+use sandmill_transport::message::{Load, MAX_LABELS, MAX_RESOURCES, Welcome};
 use tokio_util::sync::CancellationToken;
 
 use super::super::fleet::{HostState, HostStatus};
+use super::super::stages::Stage;
 use super::config::LINK_SPECS;
 use super::outbox::Outbox;
-use super::stages::Stage;
 
 /// A host, from when it was told of until it is removed.
 pub(super) struct Host {
@@ -142,10 +142,4 @@ impl Host {
             stale: self.stale,
         }
     }
-}
-
-/// Whether a stage fits a message.
-pub(in crate::remote) fn is_sendable(spec: &Spec) -> bool {
-    const MOST: usize = 512 << 10;
-    super::outbox::size_of_spec(spec) <= MOST
 }

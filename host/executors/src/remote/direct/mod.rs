@@ -7,13 +7,12 @@ mod config;
 mod driver;
 mod fleet;
 mod hearing;
-pub(in crate::remote) mod hosts;
+mod hosts;
 mod link;
 mod local;
 pub(in crate::remote) mod outbox;
 mod runs;
 mod socket;
-pub(in crate::remote) mod stages;
 #[cfg(test)]
 mod tests;
 mod way;

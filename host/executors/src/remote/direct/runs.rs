@@ -8,8 +8,8 @@ use sandmill_core::Component;
 use sandmill_scheduler::RunNo;
 use sandmill_wire::{Digest, RunId};
 
+use super::super::stages::Stage;
 use super::super::ticket::Ticket;
-use super::stages::Stage;
 
 /// A run that the driver has.
 pub(super) struct Entry {

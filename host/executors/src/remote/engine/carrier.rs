@@ -12,8 +12,7 @@ use sandmill_transport::message::{LeaseId, RunLease, WorkerId};
 use sandmill_wire::{Digest, End, EndKind, Outcome, RunId};
 use uuid::Uuid;
 
-use super::super::direct::hosts::is_sendable;
-use super::super::direct::stages::{Stage, Stages};
+use super::super::stages::{Stage, Stages, refuse, refuse_twin};
 use super::super::ticket::Ticket;
 use super::config::{CANCEL_PATIENCE, EngineFleetConfig};
 use super::hosts::Hosts;
@@ -78,27 +77,13 @@ impl Carrier {
 
     /// Takes a ticket in.
     pub(super) fn take(&mut self, ticket: Ticket) {
-        if ticket.is_cancelled() {
-            return ticket.cancel();
-        }
-        let refuse = |ticket: Ticket, words: String| {
-            ticket.finish(Report::unstarted(End::new(EndKind::Refused, words)));
-        };
-        let stage = match self.stages.of(ticket.call()) {
-            Ok(stage) => stage,
-            Err(error) => return refuse(ticket, error.to_string()),
-        };
-        if !is_sendable(&stage.spec(0)) {
-            let words = "its grants are too large to be sent to another host";
-            return refuse(ticket, words.to_owned());
-        }
+        let Some((ticket, stage)) = self.stages.admit(ticket) else { return };
         let Some(class) = self.class(&stage) else {
             let words = format!("its needs are the {MAX_CLASSES}th kind of one session, too many");
             return refuse(ticket, words);
         };
         if let Err(ticket) = self.runs.insert(ticket, stage, class) {
-            let words = format!("the run {} is under way already", ticket.run());
-            refuse(ticket, words);
+            refuse_twin(ticket);
         }
     }
 

@@ -4,19 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use sandmill_core::{Report, StartError};
 use sandmill_transport::engine::{CLASS_REFRESH, Engine, Incarnation, ToSession};
 use sandmill_transport::message::{Goodbye, Hello, RunLease, ToWorker, Versions};
 use sandmill_wire::{End, EndKind};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::super::desk::Desk;
-use super::super::fleet::HostStatus;
+use super::super::session::{Session, Shown};
 use super::carrier::{Carrier, Errand};
 use super::checking::{Found, look};
 use super::config::{EngineFleetConfig, NEWS_QUEUE, STOP_PATIENCE, TICK};
@@ -29,24 +26,14 @@ const LEASES: usize = 4_096;
 /// News that are taken up before what follows is done.
 const NEWS_BATCH: usize = 64;
 
-/// What is shown of a session.
-#[derive(Default)]
-pub(super) struct Shown {
-    pub(super) slots: usize,
-    pub(super) hosts: Vec<HostStatus>,
-    pub(super) max_memory: Option<u64>,
-}
-
 /// The one task of a session.
 pub(super) struct Driver {
     config: Arc<EngineFleetConfig>,
-    desk: Arc<Desk>,
-    shown: Arc<Mutex<Shown>>,
-    stop: CancellationToken,
+    session: Session,
     engine: Engine,
     courier: Arc<Courier>,
     carrier: Carrier,
-    session: Uuid,
+    id: Uuid,
     news: mpsc::Sender<News>,
     incarnation: Option<Incarnation>,
     /// What goes on beside this.
@@ -58,46 +45,26 @@ pub(super) struct Driver {
     refreshed: Instant,
 }
 
-/// Whatever happens to the driver, no ticket is left behind.
-struct Closing {
-    desk: Arc<Desk>,
-    shown: Arc<Mutex<Shown>>,
-}
-
-impl Drop for Closing {
-    fn drop(&mut self) {
-        self.desk.close("what carried runs to hosts has ended");
-        *self.shown.lock() = Shown::default();
-    }
-}
-
 /// Opens a session at the engine, says whether that could be, and carries until it is stopped.
-pub(super) async fn drive(
-    config: Arc<EngineFleetConfig>,
-    desk: Arc<Desk>,
-    shown: Arc<Mutex<Shown>>,
-    stop: CancellationToken,
-    opened: oneshot::Sender<Result<(), StartError>>,
-) {
-    let _closing = Closing { desk: Arc::clone(&desk), shown: Arc::clone(&shown) };
+pub(super) async fn drive(config: Arc<EngineFleetConfig>, mut session: Session) {
     let connected = tokio::select! {
         connected = Engine::connect(config.engine.clone()) => connected,
-        () = stop.cancelled() => return,
+        () = session.stop.cancelled() => return,
     };
     let engine = match connected {
         Ok(engine) => engine,
         Err(error) => {
-            let _ = opened.send(Err(StartError::Unavailable(error.to_string())));
+            session.answer(Err(StartError::Unavailable(error.to_string())));
             return;
         }
     };
     let (news, heard) = mpsc::channel(NEWS_QUEUE);
-    let session = Uuid::now_v7();
+    let id = Uuid::now_v7();
     let hello = Hello {
         versions: Versions::OURS,
         program: config.program.clone(),
         name: config.name.clone(),
-        session,
+        session: id,
         grace: config.grace,
         // Workers take three missed ones for the coordinator's end.
         heartbeat: config.beat,
@@ -107,14 +74,12 @@ pub(super) async fn drive(
     let listed = engine.workers().await.unwrap_or_default();
     let connection = engine.link().borrow().count;
     let mut driver = Driver {
-        carrier: Carrier::new(Arc::clone(&config), session),
-        courier: Courier::new(engine.clone(), session),
+        carrier: Carrier::new(Arc::clone(&config), id),
+        courier: Courier::new(engine.clone(), id),
         config,
-        desk,
-        shown,
-        stop,
-        engine,
         session,
+        engine,
+        id,
         news,
         incarnation: None,
         errands: JoinSet::new(),
@@ -127,9 +92,8 @@ pub(super) async fn drive(
     let now = driver.carrier.clock.now();
     driver.carrier.hosts.listed(listed, now);
     driver.show();
-    driver.desk.set_window(driver.carrier.window());
-    // Whoever waits for it may have gone.
-    let _ = opened.send(Ok(()));
+    driver.session.desk.set_window(driver.carrier.window());
+    driver.session.answer(Ok(()));
     driver.carry(heard).await;
     tasks.abort_all();
     driver.end().await;
@@ -138,7 +102,7 @@ pub(super) async fn drive(
 impl Driver {
     async fn carry(&mut self, mut heard: mpsc::Receiver<News>) {
         let (mut tickets, mut cancelled) = (Vec::new(), Vec::new());
-        let (desk, stop) = (Arc::clone(&self.desk), self.stop.clone());
+        let (desk, stop) = (Arc::clone(&self.session.desk), self.session.stop.clone());
         let mut tick = Instant::now() + TICK;
         loop {
             tokio::select! {
@@ -178,7 +142,7 @@ impl Driver {
             }
             News::Said(said) => {
                 // What observers are slow to hear is not heaped up here.
-                let desk = Arc::clone(&self.desk);
+                let desk = Arc::clone(&self.session.desk);
                 let _ = timeout(Duration::from_secs(1), desk.calm()).await;
                 let mut asked = Vec::new();
                 for one in &said {
@@ -326,7 +290,7 @@ impl Driver {
             self.carrier.lose_silent();
             for (item, class, sequence) in self.carrier.next_looks() {
                 let (engine, news) = (self.engine.clone(), self.news.clone());
-                let session = self.session;
+                let session = self.id;
                 self.errands.spawn(async move {
                     let found = look(&engine, session, &class, sequence).await;
                     let _ = news.send(News::Found(item, found)).await;
@@ -367,7 +331,7 @@ impl Driver {
         let window = self.carrier.window();
         if window != self.window {
             self.window = window;
-            self.desk.set_window(window);
+            self.session.desk.set_window(window);
         }
     }
 
@@ -393,7 +357,7 @@ impl Driver {
         let mut messages = Vec::new();
         messages.extend(cancelled.chunks(LEASES).map(|runs| ToWorker::Cancel(runs.to_vec())));
         messages.extend(settled.chunks(LEASES).map(|runs| ToWorker::Settled(runs.to_vec())));
-        let (engine, session) = (self.engine.clone(), self.session);
+        let (engine, session) = (self.engine.clone(), self.id);
         self.errands.spawn(async move {
             for message in messages {
                 let _ = engine.say(session, to, &[message]).await;
@@ -408,7 +372,7 @@ impl Driver {
         });
         let address = self.engine.config().shown();
         let hosts = self.carrier.hosts.shown(&address, away.as_deref(), self.config.lease);
-        *self.shown.lock() = Shown {
+        *self.session.shown.lock() = Shown {
             slots: self.carrier.hosts.slots(),
             hosts,
             max_memory: self.carrier.hosts.max_memory(),
@@ -419,7 +383,7 @@ impl Driver {
     async fn end(mut self) {
         self.carrier.runs.clear();
         self.publishes.abort_all();
-        let session = self.session;
+        let session = self.id;
         let end = async {
             let words = "the coordinator has ended".to_owned();
             let goodbye = [ToWorker::Goodbye(Goodbye::Leaving(words))];

@@ -9,7 +9,7 @@ use sandmill_transport::engine::ClassId;
 use sandmill_transport::message::{LeaseId, RunLease, WorkerId};
 use sandmill_wire::{Digest, RunId};
 
-use super::super::direct::stages::Stage;
+use super::super::stages::Stage;
 use super::super::ticket::Ticket;
 
 /// Where a run is.
