@@ -48,6 +48,11 @@ impl Worker {
         self.shared.bells.changed.notify_waiters();
     }
 
+    /// Ready when the worker has left, whoever had it drain.
+    pub async fn left(&self) {
+        self.until(Duration::MAX, |state| state.stage == Stage::Closed).await;
+    }
+
     /// Ready when that is so of the state, or so much time has passed.
     async fn until(&self, time: Duration, is_so: impl Fn(&State) -> bool) {
         let end = Instant::now().checked_add(time);

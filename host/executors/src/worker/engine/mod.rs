@@ -14,4 +14,4 @@ pub use config::{
     TURN_WAIT,
 };
 pub(crate) use hands::lacks;
-pub use serve::{list_workers, serve};
+pub use serve::{enlist, list_workers, serve};

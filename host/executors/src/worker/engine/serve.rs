@@ -17,9 +17,17 @@ use super::puller::Puller;
 /// How long sessions may take for their last words once the worker has drained.
 const LAST_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Lists a worker in the engine, so that it is known there before it is served.
+///
+/// # Errors
+/// When it cannot be listed.
+pub async fn enlist(worker: &Worker, engine: &Engine) -> Result<(), EngineError> {
+    engine.list_worker(&presence(worker, !worker.is_open())).await
+}
+
 /// Serves a worker at an engine until `stop`; then drains it, with so much time for what runs as the
-/// configuration grants, and is ready when all has been said. When `hurry` comes, what is left of
-/// that is done at once.
+/// configuration grants, and is ready when all has been said. A worker that is drained already is
+/// waited for. When `hurry` comes, what is left of that is done at once.
 ///
 /// # Errors
 /// When it cannot be listed in the engine; nobody was served then.
@@ -30,7 +38,7 @@ pub async fn serve(
     stop: CancellationToken,
     hurry: CancellationToken,
 ) -> Result<(), EngineError> {
-    engine.list_worker(&presence(worker, false)).await?;
+    enlist(worker, engine).await?;
     let grace = config.grace;
     let puller = Puller::new(engine.clone(), Arc::clone(worker), config);
     let pulling = tokio::spawn(puller.run(stop.clone()));
@@ -39,7 +47,10 @@ pub async fn serve(
     // Where the one who waits for this goes, so does what it began.
     let guard = (stop.clone().drop_guard(), done.clone().drop_guard());
     stop.cancelled().await;
-    let drained = worker.drain(grace);
+    let drained = async {
+        // A second drain would have the first one hurry.
+        if worker.is_open() { worker.drain(grace).await } else { worker.left().await }
+    };
     tokio::pin!(drained);
     tokio::select! {
         () = &mut drained => {}
