@@ -23,6 +23,7 @@ mod session;
 mod signals;
 mod stores;
 mod text;
+mod trace;
 
 use std::process::ExitCode;
 use std::sync::Arc;

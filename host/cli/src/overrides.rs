@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sandmill::core::TraceContext;
 use sandmill::core::units::parse_duration;
 use sandmill::{CallOptions, Grants, LimitOverrides};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -33,6 +34,9 @@ pub(crate) struct Overrides {
     /// How long the flow may take, each time that it is started or resumed.
     #[serde(skip_serializing_if = "Option::is_none", with = "optional_duration")]
     pub(crate) flow_timeout: Option<Duration>,
+    /// The trace that its runs are part of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) trace: Option<TraceContext>,
     /// Where its runs happen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) executor: Option<String>,
@@ -89,6 +93,7 @@ impl Overrides {
             || self.retries.is_some()
             || self.queue_timeout.is_some()
             || self.cache.is_some()
+            || self.trace.is_some()
     }
 
     /// The configuration with the place of runs as it was when the flow was started, unless this
@@ -147,6 +152,7 @@ impl Overrides {
             retries,
             queue_timeout: self.queue_timeout.or(options.queue_timeout),
             cache,
+            trace: self.trace.or(options.trace),
             ..options.clone()
         }
     }
@@ -183,6 +189,7 @@ mod tests {
             retries: Some(3),
             queue_timeout: Some(Duration::from_millis(1500)),
             flow_timeout: Some(Duration::from_secs(60)),
+            trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok(),
             ..Overrides::of_settings(&vec![
                 ("limits.timeout", Setting::Duration(Duration::from_secs(1))),
                 ("limits.memory", Setting::Size(1 << 30)),

@@ -16,7 +16,7 @@ use crate::error::{CliError, Result};
 use crate::output::Ui;
 use crate::output::progress::Watcher;
 use crate::text::nearest;
-use crate::{exit_code, remote, signals};
+use crate::{exit_code, remote, signals, trace};
 
 /// A host to be opened, as the configuration says.
 pub(crate) struct Opening<'a> {
@@ -84,7 +84,12 @@ impl<'a> Opening<'a> {
 
 /// What calls may use and reach.
 pub(crate) fn call_options(config: &Config, grants: Grants) -> CallOptions {
-    CallOptions { limits: config.limits.over(&Limits::default()), grants, ..CallOptions::default() }
+    CallOptions {
+        limits: config.limits.over(&Limits::default()),
+        grants,
+        trace: trace::from_environment(),
+        ..CallOptions::default()
+    }
 }
 
 /// Reads a component.

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use sandmill_wire::{RunId, Value};
 
-use crate::{CachePolicy, CancelToken, Component, Grants, Limits, RetryPolicy, Timestamp};
+use crate::{
+    CachePolicy, CancelToken, Component, Grants, Limits, RetryPolicy, Timestamp, TraceContext,
+};
 
 /// A task and its arguments. Cheap to clone; the calls of a map share all but arguments and index.
 #[derive(Debug, Clone)]
@@ -171,6 +173,9 @@ pub struct CallOptions {
     pub resources: BTreeMap<String, f64>,
     /// Labels that a host must carry. Only placement on other hosts reads it.
     pub labels: BTreeSet<String>,
+    /// The trace that the run is part of; where there is none, that of [`CallOptions::parent`]. It
+    /// changes nothing about a run, and goes to servers that it sends HTTP requests to.
+    pub trace: Option<TraceContext>,
     /// Words for whoever looks for the run later.
     pub tags: BTreeSet<String>,
     /// Whether the run goes on when nobody holds its future any more. By default it is cancelled.
@@ -178,6 +183,15 @@ pub struct CallOptions {
     /// Cancels the run when it is cancelled itself, also a run that goes on inside of `submit`:
     /// the flow's, for the runs of its tasks.
     pub cancel: Option<CancelToken>,
+}
+
+impl CallOptions {
+    /// The trace that the runs of these calls are part of: the one they were put into, or that of
+    /// the flow run they are part of.
+    #[must_use]
+    pub fn trace_context(&self) -> Option<TraceContext> {
+        self.trace.or_else(|| self.parent.map(TraceContext::of_flow))
+    }
 }
 
 #[cfg(test)]

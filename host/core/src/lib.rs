@@ -18,6 +18,7 @@ mod invoker;
 mod limits;
 mod retry;
 mod state;
+mod trace;
 pub mod units;
 
 pub use cache_policy::CachePolicy;
@@ -52,3 +53,4 @@ pub use retry::{
     RetryDelay, RetryPolicy,
 };
 pub use state::{State, StateType};
+pub use trace::{TraceContext, TraceContextError};

@@ -119,7 +119,7 @@ impl State {
             clock: VirtualClock::default(),
             network,
             http,
-            http_gate: HttpGate::new(Arc::clone(&self.identity.options)),
+            http_gate: HttpGate::new(self.identity.run, Arc::clone(&self.identity.options)),
         }
     }
 

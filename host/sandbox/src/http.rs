@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use http::Uri;
 use http::uri::Scheme;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use sandmill_core::{CallOptions, HttpGrant};
+use sandmill_wire::RunId;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 /// Bytes of all fields of one set of HTTP headers or trailers: 64 KiB.
@@ -13,14 +14,29 @@ pub(crate) const MAX_FIELDS_BYTES: usize = 64 << 10;
 /// Bytes of a request's body that are held before they are sent.
 const BODY_CHUNK_BYTES: usize = 64 << 10;
 
+/// The header of W3C's Trace Context.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// Lets requests through to granted servers.
 pub(crate) struct HttpGate {
+    run: RunId,
     options: Arc<CallOptions>,
 }
 
 impl HttpGate {
-    pub(crate) fn new(options: Arc<CallOptions>) -> Self {
-        Self { options }
+    pub(crate) fn new(run: RunId, options: Arc<CallOptions>) -> Self {
+        Self { run, options }
+    }
+
+    /// Says which trace the request is part of, unless the guest does.
+    fn trace(&self, headers: &mut HeaderMap) {
+        let Some(context) = self.options.trace_context() else { return };
+        if headers.contains_key(TRACEPARENT) {
+            return;
+        }
+        if let Ok(value) = HeaderValue::try_from(context.below(self.run).to_string()) {
+            headers.insert(TRACEPARENT, value);
+        }
     }
 }
 
@@ -63,13 +79,14 @@ type Sent = wasmtime_wasi_http::Result<(
 impl WasiHttpHooks for HttpGate {
     fn send_request(
         &mut self,
-        request: http::Request<WasiBody>,
+        mut request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
         done: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
         if !admits(&self.options.grants.http, request.uri()) {
             return Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
         }
+        self.trace(request.headers_mut());
         wasmtime_wasi_http::default_hooks().send_request(request, options, done)
     }
 

@@ -41,6 +41,7 @@ impl Stage {
             parent: self.options.parent,
             limits: self.options.limits.clone(),
             grants: self.options.grants.clone(),
+            trace: self.options.trace,
         }
     }
 }

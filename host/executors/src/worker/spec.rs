@@ -37,6 +37,7 @@ impl SpecEntry {
             parent: spec.parent,
             limits: spec.limits,
             grants: spec.grants,
+            trace: spec.trace,
             ..CallOptions::default()
         };
         Self {

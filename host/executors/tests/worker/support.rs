@@ -143,6 +143,7 @@ pub(crate) fn spec(id: u32) -> Spec {
         parent: None,
         limits: Limits::default(),
         grants: Grants::default(),
+        trace: None,
     }
 }
 
@@ -161,7 +162,6 @@ pub(crate) fn order(n: u64) -> Order {
         arguments: Payload::of(&arguments(n).into_bytes()),
         index: None,
         time_left: None,
-        trace: None,
     }
 }
 

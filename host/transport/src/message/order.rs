@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sandmill_core::{Grants, Limits};
+use sandmill_core::{Grants, Limits, TraceContext};
 use sandmill_wire::{Digest, RunId};
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +45,9 @@ pub struct Spec {
     pub limits: Limits,
     /// What a run may reach.
     pub grants: Grants,
+    /// The trace that the runs are part of, where it is not that of the flow run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
 }
 
 /// One attempt at one run.
@@ -66,9 +69,6 @@ pub struct Order {
     /// How long from now until the run has to have ended: hosts' clocks may differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_left: Option<Duration>,
-    /// The W3C trace context (`traceparent`) that the run is part of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trace: Option<String>,
 }
 
 /// What a coordinator says to a worker.

@@ -5,7 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sandmill_core::{Grants, Limits, LogLevel, LogLine, LogSource, Progress, Timestamp, Usage};
+use sandmill_core::{
+    Grants, Limits, LogLevel, LogLine, LogSource, Progress, Timestamp, TraceContext, Usage,
+};
 use sandmill_transport::frame::{
     decode_from_worker, decode_hello, decode_to_worker, decode_welcome, encode,
 };
@@ -51,9 +53,9 @@ fn goodbye() -> impl Strategy<Value = Goodbye> {
 }
 
 fn order() -> impl Strategy<Value = Order> {
-    let rest = (proptest::option::of(any::<u64>()), proptest::option::of(words()));
-    (lease(), any::<u32>(), any::<u32>(), payload(), rest, any::<Option<u32>>()).prop_map(
-        |(of, spec, attempt, arguments, (index, trace), millis)| Order {
+    let rest = (any::<Option<u64>>(), any::<Option<u32>>());
+    (lease(), any::<u32>(), any::<u32>(), payload(), rest).prop_map(
+        |(of, spec, attempt, arguments, (index, millis))| Order {
             run: of.run,
             lease: of.lease,
             spec,
@@ -61,7 +63,6 @@ fn order() -> impl Strategy<Value = Order> {
             arguments,
             index,
             time_left: millis.map(|millis| Duration::from_millis(millis.into())),
-            trace,
         },
     )
 }
@@ -85,6 +86,7 @@ fn spec() -> impl Strategy<Value = Spec> {
                 env: [(task.clone(), task.clone())].into(),
                 ..Grants::default()
             },
+            trace: parent.map(TraceContext::of_flow),
             task,
         })
 }

@@ -176,7 +176,6 @@ pub(crate) fn order(arguments: &[u8]) -> Order {
         arguments: Payload::Inline(Bytes::copy_from_slice(arguments)),
         index: Some(3),
         time_left: Some(Duration::from_millis(1500)),
-        trace: None,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::arguments::Assignment;
 use crate::flags::{ExecutorFlags, GrantFlags, LimitFlags, LogFlags, Settings};
 use crate::overrides::Overrides;
 use crate::policy_flags::FlowPolicyFlags;
+use crate::trace;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -98,6 +99,7 @@ impl RunArgs {
             queue_timeout: self.policy.queue_timeout,
             cache: self.policy.cache(),
             flow_timeout: self.flow_timeout,
+            trace: trace::from_environment(),
             ..Overrides::of_settings(&settings)
         }
     }

@@ -20,7 +20,7 @@ use crate::output::progress::Watcher;
 use crate::overrides::Overrides;
 use crate::session::Opening;
 use crate::stores::{self, store_error};
-use crate::{exit_code, signals};
+use crate::{exit_code, signals, trace};
 
 /// Goes on with a flow run.
 pub(super) fn resume(
@@ -133,13 +133,15 @@ impl Ready {
         source: &FlowSource,
         flags: &Settings,
     ) -> Result<Self> {
-        let overrides = match source.overrides.as_str() {
+        let mut overrides = match source.overrides.as_str() {
             "" => Overrides::default(),
             text => Overrides::from_json(text).map_err(|why| {
                 CliError::infrastructure("what the flow run was started with cannot be read")
                     .detail(why)
             })?,
         };
+        // Who goes on with it may be part of another trace.
+        overrides.trace = trace::from_environment().or(overrides.trace);
         let mut config = config.clone();
         overrides.place(&mut config, flags);
         let watcher = Watcher::new(config.logs.unwrap_or(LogChoice::Failed));

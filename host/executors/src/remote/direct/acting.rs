@@ -94,7 +94,6 @@ impl Carrier {
                 .options
                 .deadline
                 .map(|deadline| deadline.saturating_duration_since(Instant::now())),
-            trace: None,
         };
         known.outbox.order(order, &arguments);
         if entry.stage.has_effects {

@@ -143,7 +143,6 @@ impl Carrier {
                 arguments: payload,
                 index: None,
                 time_left: None,
-                trace: None,
             };
             let entry = self.runs.get(&run)?;
             let call = entry.ticket.call();
