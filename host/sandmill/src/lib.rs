@@ -73,8 +73,9 @@ pub use sandmill_sandbox as sandbox;
 pub use sandmill_scheduler as scheduler;
 /// Run history, journals, results and the cache of results: what outlives a process.
 pub use sandmill_store as store;
-/// What crosses between hosts: addresses, certificates, join tokens, links.
+/// What crosses between hosts: addresses, certificates, join tokens, links, the engine.
 pub use sandmill_transport as transport;
+pub use sandmill_transport::engine::EngineConfig;
 pub use sandmill_wire::{Digest, End, EndKind, Failure, Outcome, RunId, TrapKind, Value, value};
 
 /// An argument map: `args! { "name" => value, … }`, where a value is anything that serde can

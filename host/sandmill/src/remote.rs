@@ -1,5 +1,5 @@
-//! What a host is told of the hosts that its runs are made on: a list of workers, processes of this
-//! machine, or an embedder's own provider. How runs get there is the executors'.
+//! What a host is told of the hosts that its runs are made on: a list of workers, those of an engine,
+//! processes of this machine, or an embedder's own provider. How runs get there is the executors'.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,15 +8,21 @@ use std::sync::Arc;
 use sandmill_executors::remote::direct::{
     DirectConfig, DirectFleet, ListedWorkers, LocalConfig, LocalWorkers, SocketWay, Way, Workers,
 };
+use sandmill_executors::remote::engine::{DEFAULT_BEAT, EngineFleet, EngineFleetConfig};
 use sandmill_executors::remote::{Fleet, RemoteConfig};
+use sandmill_executors::worker::engine::BEAT;
 use sandmill_scheduler::Adapt;
 use sandmill_transport::Address;
+use sandmill_transport::engine::EngineConfig;
 use sandmill_transport::security::ClientSecurity;
 
 /// Processes of a pool. With more slots than this, each makes several runs at a time.
 pub const MAX_POOL_PROCESSES: usize = 64;
 /// Workers of a temporary local cluster where nobody says how many.
 pub const DEFAULT_LOCAL_WORKERS: usize = 2;
+
+/// Beats of an engine's worker that may be missed before it is given up, at least.
+const MISSED_BEATS: u32 = 3;
 
 /// What keeps the runs of a pool apart, beside the sandbox.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -64,6 +70,8 @@ pub enum RemoteWorkers {
         /// How this side knows them, and is known to them.
         security: ClientSecurity,
     },
+    /// Those that serve at this engine, now or later. It is found when the host is opened.
+    Engine(EngineConfig),
     /// Processes of this machine, which are stopped with the host.
     Local {
         /// What makes one. `--slots N` is added to its arguments.
@@ -85,7 +93,8 @@ pub enum RemoteWorkers {
 pub struct RemoteSettings {
     /// Which they are.
     pub workers: RemoteWorkers,
-    /// Times: heartbeats, leases, the grace after a broken link.
+    /// Times: heartbeats, leases, the grace after a broken link. How long an engine may take to
+    /// answer is said with the engine.
     pub times: DirectConfig,
 }
 
@@ -100,6 +109,10 @@ impl RemoteSettings {
         let Self { workers, times } = self;
         let provider: Arc<dyn Workers> = match workers {
             RemoteWorkers::Fleet(fleet) => return RemoteConfig { kind, queue, fleet },
+            RemoteWorkers::Engine(engine) => {
+                let fleet = Arc::new(EngineFleet::new(over_engine(engine, times)));
+                return RemoteConfig { kind, queue, fleet };
+            }
             RemoteWorkers::Provided(provider) => provider,
             RemoteWorkers::Listed { hosts, security } => {
                 let way = |address| Arc::new(SocketWay::new(address, security.clone()));
@@ -120,6 +133,20 @@ impl RemoteSettings {
     }
 }
 
+/// A fleet over an engine with these times, where they are not too short for it: its workers say
+/// that they are there every [`BEAT`].
+fn over_engine(engine: EngineConfig, times: DirectConfig) -> EngineFleetConfig {
+    EngineFleetConfig {
+        name: times.name,
+        program: times.program,
+        beat: times.heartbeat.min(DEFAULT_BEAT),
+        lease: times.lease.max(BEAT * MISSED_BEATS),
+        grace: times.grace,
+        pending_notice_after: times.pending_notice_after,
+        ..EngineFleetConfig::new(engine)
+    }
+}
+
 /// A pool of so many slots in processes: one a slot, or up to [`MAX_POOL_PROCESSES`] that share
 /// them. Never more slots than that.
 pub(crate) fn pool_of_processes(command: WorkerCommand, slots: usize) -> RemoteSettings {
@@ -132,6 +159,18 @@ pub(crate) fn pool_of_processes(command: WorkerCommand, slots: usize) -> RemoteS
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_engine_has_times_that_its_workers_can_keep_to() {
+        use std::time::Duration;
+        let engine = || EngineConfig::new("nats://a").expect("it is one");
+        let usual = over_engine(engine(), DirectConfig::default());
+        assert_eq!((usual.beat, usual.lease), (DEFAULT_BEAT, DirectConfig::default().lease));
+        let short = Duration::from_millis(100);
+        let times = DirectConfig { heartbeat: short, lease: short * 3, ..DirectConfig::default() };
+        let quick = over_engine(engine(), times);
+        assert_eq!((quick.beat, quick.lease), (short, BEAT * 3));
+    }
 
     #[test]
     fn a_pool_has_no_more_slots_than_it_was_asked_for() {

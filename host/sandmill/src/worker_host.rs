@@ -1,16 +1,19 @@
-//! A worker on this host: a sandbox in slots, served at one or more addresses until it is told to
-//! leave. What it answers is the executors'; which runs it gets is their coordinators'.
+//! A worker on this host: a sandbox in slots, served at addresses and at an engine until it is told
+//! to leave. What it answers is the executors'; which runs it gets is their coordinators'.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use sandmill_executors::worker::engine::{EngineServeConfig, enlist, serve};
 use sandmill_executors::worker::{Worker, WorkerConfig, WorkerStatus};
 use sandmill_sandbox::{CacheConfig, Sandbox, SandboxConfig, SandboxError};
 use sandmill_transport::Address;
 use sandmill_transport::direct::{Listener, ServeError, ServeOptions, WorkerService, serve_with};
+use sandmill_transport::engine::{Engine, EngineConfig, EngineError, EngineLink};
 use sandmill_transport::security::ServerSecurity;
 use tokio::runtime::{Handle, Runtime};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 const LINK_THREADS: usize = 2;
 /// How long what is left of the runtime may take when the worker has left.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+/// The wait before a worker is served at an engine again that could not list it.
+const SERVE_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a worker on this host is made of.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +46,9 @@ pub enum WorkerHostError {
     /// It cannot be served so.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The engine cannot be had.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }
 
 /// A worker on this host. When it is dropped, what is under way is cancelled.
@@ -51,6 +59,9 @@ pub struct WorkerHost {
     /// Ends the servers, once the worker has left.
     over: CancellationToken,
     servers: Mutex<Vec<JoinHandle<Result<(), ServeError>>>>,
+    /// Has the worker leave its engines.
+    leave_engines: CancellationToken,
+    engines: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl WorkerHost {
@@ -75,8 +86,15 @@ impl WorkerHost {
             .thread_name("sandmill-worker")
             .enable_all()
             .build()?;
-        let (over, servers) = (CancellationToken::new(), Mutex::default());
-        Ok(Self { runtime, worker, sandbox, over, servers })
+        Ok(Self {
+            runtime,
+            worker,
+            sandbox,
+            over: CancellationToken::new(),
+            servers: Mutex::default(),
+            leave_engines: CancellationToken::new(),
+            engines: Mutex::default(),
+        })
     }
 
     /// Serves the worker at an address from now on, and says where that is: port 0 is any free one.
@@ -108,6 +126,29 @@ impl WorkerHost {
         Ok(bound)
     }
 
+    /// Serves the worker at an engine from now on, and says how the connection to that stands. The
+    /// worker is listed there when this returns. An engine that goes away is waited for, for ever.
+    /// How long runs may take when the worker leaves is what [`WorkerHost::drain`] is told.
+    ///
+    /// # Errors
+    /// When there is no engine, or it does not take this worker.
+    pub fn engine(
+        &self,
+        engine: EngineConfig,
+        config: EngineServeConfig,
+    ) -> Result<watch::Receiver<EngineLink>, WorkerHostError> {
+        let engine = self.runtime.block_on(async {
+            let engine = Engine::connect(engine).await?;
+            enlist(&self.worker, &engine).await?;
+            Ok::<_, EngineError>(engine)
+        })?;
+        let link = engine.link();
+        let (worker, leave) = (Arc::clone(&self.worker), self.leave_engines.clone());
+        let serving = serve_at(worker, engine, config, leave, self.over.clone());
+        self.engines.lock().push(self.runtime.spawn(serving));
+        Ok(link)
+    }
+
     /// The runtime that serves its links, for what else should be served beside them.
     #[must_use]
     pub fn runtime(&self) -> &Handle {
@@ -136,14 +177,29 @@ impl WorkerHost {
     /// its reports are taken. A second call, from another thread, has that done at once. Coordinators
     /// that come meanwhile are told that it leaves.
     pub fn drain(&self, grace: Duration) {
-        self.runtime.block_on(self.worker.drain(grace));
+        let engines = std::mem::take(&mut *self.engines.lock());
+        self.runtime.block_on(async {
+            let left = async {
+                // The worker takes nothing new by now: what the engine still gives goes back.
+                self.leave_engines.cancel();
+                for engine in engines {
+                    // It ends in bounded time once the worker has left.
+                    let _ = engine.await;
+                }
+            };
+            tokio::join!(biased; self.worker.drain(grace), left);
+        });
     }
 
     /// Ends its servers. Whatever was not drained is lost.
     pub fn close(self) {
         self.over.cancel();
         let servers = std::mem::take(&mut *self.servers.lock());
+        let engines = std::mem::take(&mut *self.engines.lock());
         self.runtime.block_on(async {
+            for engine in engines {
+                let _ = engine.await;
+            }
             for server in servers {
                 // They end by themselves in bounded time; what they say then is nobody's any more.
                 let _ = server.await;
@@ -151,6 +207,36 @@ impl WorkerHost {
         });
         self.runtime.shutdown_timeout(CLOSE_PATIENCE);
     }
+}
+
+/// Serves a worker at an engine until it is to leave, or all is `over`.
+async fn serve_at(
+    worker: Arc<Worker>,
+    engine: Engine,
+    config: EngineServeConfig,
+    leave: CancellationToken,
+    over: CancellationToken,
+) {
+    let serving = async {
+        loop {
+            // Nobody needs to hurry it: a second drain of the worker does.
+            let hurry = CancellationToken::new();
+            let served = serve(&worker, &engine, config.clone(), leave.child_token(), hurry).await;
+            if served.is_ok() {
+                return;
+            }
+            // It was listed a moment ago, so the engine has just gone.
+            tokio::select! {
+                () = leave.cancelled() => return,
+                () = tokio::time::sleep(SERVE_AGAIN) => {}
+            }
+        }
+    };
+    tokio::select! {
+        () = serving => {}
+        () = over.cancelled() => {}
+    }
+    engine.close().await;
 }
 
 impl std::fmt::Debug for WorkerHost {

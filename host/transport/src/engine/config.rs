@@ -175,6 +175,8 @@ fn without_password(url: &str) -> String {
         (Some(scheme), Some(at)) if at > scheme => {
             format!("{}{}", &url[..scheme + 3], &url[at + 1..])
         }
+        // One that was written wrongly may have one too.
+        (_, Some(at)) => url[at + 1..].to_owned(),
         _ => url.to_owned(),
     }
 }
@@ -187,6 +189,10 @@ mod tests {
     fn urls_and_names_are_checked_and_passwords_not_shown() {
         assert!(EngineConfig::new("http://a").is_err());
         assert!(EngineConfig::new("").is_err());
+        for wrong in ["u:secret@a:1", "nats:/u:secret@a:1", "http://u:secret@a"] {
+            let error = EngineConfig::new(wrong).unwrap_err().to_string();
+            assert!(!error.contains("secret") && error.contains('a'), "{error}");
+        }
         let mut config = EngineConfig::new("nats://u:secret@a:1, tls://b").unwrap();
         assert_eq!(config.shown(), "nats://a:1,tls://b");
         assert!(!format!("{config:?}").contains("secret"));
