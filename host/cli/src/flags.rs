@@ -12,6 +12,7 @@ use sandmill::{DirGrant, Grants, HttpGrant, NetGrant};
 
 use crate::app::GlobalFlags;
 use crate::config::{ExecutorKind, Form, IsolationChoice, LogChoice, Setting};
+use crate::engine_flags::EngineFlags;
 
 /// Flags that stand for keys of the configuration.
 pub(crate) type Settings = Vec<(&'static str, Setting)>;
@@ -21,7 +22,7 @@ pub(crate) type Settings = Vec<(&'static str, Setting)>;
 #[command(next_help_heading = "Where runs happen")]
 pub(crate) struct ExecutorFlags {
     /// Where runs happen: `inline` in this thread one by one, `pool` several at a time, `remote` on
-    /// other hosts (--host), or in local workers that are started for it (--workers).
+    /// other hosts (--host, --engine), or in local workers that are started for it (--workers).
     /// By default inline for `call`, pool for `run` and `map`.
     #[arg(long, value_enum, value_name = "KIND")]
     pub(crate) executor: Option<ExecutorKind>,
@@ -34,7 +35,7 @@ pub(crate) struct ExecutorFlags {
     #[arg(long, value_enum, value_name = "KIND")]
     pub(crate) isolation: Option<IsolationChoice>,
     /// Local workers that are started for this command, in place of hosts. [default: 2]
-    #[arg(long, value_name = "N", conflicts_with = "hosts", value_parser = clap::value_parser!(u64).range(1..=MAX_LOCAL_WORKERS as u64))]
+    #[arg(long, value_name = "N", conflicts_with_all = ["hosts", "engine"], value_parser = clap::value_parser!(u64).range(1..=MAX_LOCAL_WORKERS as u64))]
     pub(crate) workers: Option<u64>,
     #[command(flatten)]
     pub(crate) hosts: HostFlags,
@@ -44,7 +45,7 @@ impl ExecutorFlags {
     /// The flags as settings.
     pub(crate) fn settings(&self) -> Settings {
         let mut settings = self.hosts.settings();
-        let is_remote = self.workers.is_some() || !self.hosts.hosts.is_empty();
+        let is_remote = self.workers.is_some() || self.hosts.names_some();
         let kind = self.executor.or(is_remote.then_some(ExecutorKind::Remote));
         settings.extend(kind.map(|kind| ("executor.kind", Setting::Choice(kind.name()))));
         settings.extend(self.slots.map(|slots| ("executor.slots", Setting::Count(slots))));
@@ -62,8 +63,8 @@ impl ExecutorFlags {
 pub(crate) struct HostFlags {
     /// The address of a worker: tls://HOST:PORT, tcp://127.0.0.1:PORT or unix:/PATH. May be given
     /// more than once.
-    #[arg(long = "host", value_name = "ADDR")]
-    pub(crate) hosts: Vec<Address>,
+    #[arg(long = "host", value_name = "ADDR", conflicts_with = "engine")]
+    hosts: Vec<Address>,
     /// This side's certificate for tls:// addresses, as `sandmill cert issue` makes it.
     #[arg(long, value_name = "FILE", requires_all = ["key", "ca"])]
     cert: Option<PathBuf>,
@@ -77,9 +78,16 @@ pub(crate) struct HostFlags {
     /// this machine can see command lines: @FILE is safer.
     #[arg(long, value_name = "TOKEN", conflicts_with = "cert", value_parser = token)]
     token: Option<String>,
+    #[command(flatten)]
+    engine: EngineFlags,
 }
 
 impl HostFlags {
+    /// Whether they name hosts, or an engine that has some.
+    const fn names_some(&self) -> bool {
+        !self.hosts.is_empty() || self.engine.engine.is_some()
+    }
+
     /// The flags as settings.
     pub(crate) fn settings(&self) -> Settings {
         let hosts = (!self.hosts.is_empty())
@@ -94,6 +102,7 @@ impl HostFlags {
         ]
         .into_iter()
         .filter_map(|(path, setting)| setting.map(|setting| (path, setting)))
+        .chain(self.engine.settings())
         .collect()
     }
 }

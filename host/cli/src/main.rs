@@ -8,10 +8,13 @@ mod build;
 mod commands;
 mod config;
 mod credentials;
+mod engine;
+mod engine_flags;
 mod error;
 mod exit_code;
 mod flags;
 mod map_input;
+mod need_flags;
 mod open_files;
 mod output;
 mod overrides;
@@ -29,6 +32,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
+use clap::error::{ContextKind, ContextValue};
 
 use crate::app::{Cli, Command, GlobalFlags};
 use crate::config::{Config, Layers};
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            let error = without_secrets(error);
             // clap's errors name the argument and the usage, and ask for help on stdout.
             let _ = error.print();
             return ExitCode::from(
@@ -52,6 +57,19 @@ fn main() -> ExitCode {
         ui.error(&error);
         error.code
     }))
+}
+
+/// What is wrong with a command line, without the values of flags that may hold a secret.
+fn without_secrets(mut error: clap::Error) -> clap::Error {
+    let of = |flag: &str| match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => argument.split(' ').next() == Some(flag),
+        _ => false,
+    };
+    if (of("--token") || of("--engine")) && error.get(ContextKind::InvalidValue).is_some() {
+        let hidden = ContextValue::String("(hidden)".to_owned());
+        error.insert(ContextKind::InvalidValue, hidden);
+    }
+    error
 }
 
 fn execute(cli: Cli) -> Result<u8> {

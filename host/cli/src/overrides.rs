@@ -52,6 +52,15 @@ pub(crate) struct Overrides {
     /// Local workers in place of hosts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) workers: Option<u64>,
+    /// An engine in place of hosts, without passwords.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) engine: Option<String>,
+    /// What everything there is named by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) engine_name: Option<String>,
+    /// A further part of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) engine_tenant: Option<String>,
 }
 
 impl Overrides {
@@ -65,6 +74,9 @@ impl Overrides {
                 ("executor.isolation", setting) => overrides.isolation = Some(setting.to_string()),
                 ("remote.hosts", Setting::List(hosts)) => overrides.hosts.clone_from(hosts),
                 ("remote.workers", Setting::Count(count)) => overrides.workers = Some(*count),
+                ("engine.url", setting) => overrides.engine = Some(setting.to_string()),
+                ("engine.name", setting) => overrides.engine_name = Some(setting.to_string()),
+                ("engine.tenant", setting) => overrides.engine_tenant = Some(setting.to_string()),
                 (path, setting) if path.starts_with("limits.") => {
                     overrides.limits.insert(path.to_owned(), setting.to_string());
                 }
@@ -109,12 +121,25 @@ impl Overrides {
         if let Some(word) = self.isolation.as_deref().filter(|_| !said("executor.isolation")) {
             config.isolation = IsolationChoice::named(word).unwrap_or(config.isolation);
         }
-        if !said("remote.hosts") && !said("remote.workers") && !said("executor.kind") {
-            let remote = &mut config.remote;
-            if !self.hosts.is_empty() {
+        let places = ["remote.hosts", "remote.workers", "engine.url", "executor.kind"];
+        if !places.into_iter().any(said) {
+            let (remote, engine) = (&mut config.remote, &mut config.engine);
+            if let Some(url) = &self.engine {
+                remote.hosts.clear();
+                (remote.workers, remote.adapt) = (None, None);
+                engine.be_at(url);
+                if let Some(name) = self.engine_name.as_ref().filter(|_| !said("engine.name")) {
+                    engine.name.clone_from(name);
+                }
+                if !said("engine.tenant") {
+                    engine.tenant = self.engine_tenant.clone().or(engine.tenant.take());
+                }
+            } else if !self.hosts.is_empty() {
+                engine.clear();
                 remote.hosts = self.hosts.iter().filter_map(|text| text.parse().ok()).collect();
                 (remote.workers, remote.adapt) = (None, None);
             } else if let Some(workers) = self.workers {
+                engine.clear();
                 remote.hosts.clear();
                 remote.workers = usize::try_from(workers).ok();
             }
@@ -198,6 +223,8 @@ mod tests {
                 ("executor.isolation", Setting::Choice("processes")),
                 ("remote.hosts", Setting::List(vec!["tls://a:7070".to_owned()])),
                 ("remote.token", Setting::Secret("smj1.sesame".to_owned())),
+                ("engine.url", Setting::Engine("nats://u:sesame@a".to_owned())),
+                ("engine.name", Setting::Text("blue".to_owned())),
                 ("output.logs", Setting::Choice("off")),
             ])
         }
@@ -209,9 +236,28 @@ mod tests {
             assert_eq!(Overrides::from_json(&overrides.to_json()), Ok(overrides));
         }
         assert_eq!(Overrides::default().to_json(), "{}");
-        assert!(!full().to_json().contains("sesame"), "a token is kept");
+        assert!(!full().to_json().contains("sesame"), "a secret is kept");
         assert!(Overrides::from_json(r#"{"limits":{"limits.colour":"1s"}}"#).is_err());
         assert!(Overrides::from_json("no json").is_err());
+    }
+
+    #[test]
+    fn a_flow_goes_on_at_its_engine_with_the_password_of_now() {
+        let kept = full();
+        let at = |settings: &[(&'static str, Setting)]| {
+            let mut config = Config::of(&Layers::of_flags(settings.iter().cloned()));
+            kept.place(&mut config, &Settings::new());
+            config
+        };
+        let config = at(&[("engine.url", Setting::Engine("nats://v:open@a".to_owned()))]);
+        assert_eq!(config.engine.url(), Some("nats://v:open@a"));
+        assert!(config.engine.name == "blue" && config.remote.hosts.is_empty());
+        let other = at(&[("engine.url", Setting::Engine("nats://b".to_owned()))]);
+        assert_eq!(other.engine.url(), Some("nats://a"));
+        let mut config = Config::of(&Layers::default());
+        let flags = vec![("remote.hosts", Setting::List(vec!["unix:/a".to_owned()]))];
+        kept.place(&mut config, &flags);
+        assert!(!config.engine.is_named());
     }
 
     #[test]

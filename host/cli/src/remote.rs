@@ -1,5 +1,5 @@
-//! Which hosts a remote executor has, as the configuration says: workers that are there, or local
-//! ones that this binary makes of itself.
+//! Which hosts a remote executor has, as the configuration says: workers that are there, those of an
+//! engine, or local ones that this binary makes of itself.
 
 use sandmill::executors::remote::direct::DirectConfig;
 use sandmill::transport::Address;
@@ -7,6 +7,7 @@ use sandmill::transport::security::ClientSecurity;
 use sandmill::{DEFAULT_LOCAL_WORKERS, RemoteSettings, RemoteWorkers, WorkerCommand};
 
 use crate::config::{Config, RemoteConfig};
+use crate::engine;
 use crate::error::{CliError, Result};
 
 /// Where Linux tells this host's name.
@@ -15,7 +16,10 @@ const HOSTNAME: &str = "/proc/sys/kernel/hostname";
 /// The hosts of a remote executor.
 pub(crate) fn settings(config: &Config) -> Result<RemoteSettings> {
     let remote = &config.remote;
-    let workers = if remote.hosts.is_empty() {
+    let engine = engine::config(&config.engine, remote.connect_timeout)?;
+    let workers = if let Some(engine) = engine {
+        RemoteWorkers::Engine(engine)
+    } else if remote.hosts.is_empty() {
         local(config)?
     } else {
         let (hosts, security) = (remote.hosts.clone(), security(remote)?);

@@ -16,7 +16,7 @@ use crate::error::{CliError, Result};
 use crate::output::Ui;
 use crate::output::progress::Watcher;
 use crate::text::nearest;
-use crate::{exit_code, remote, signals, trace};
+use crate::{engine, exit_code, remote, signals, trace};
 
 /// A host to be opened, as the configuration says.
 pub(crate) struct Opening<'a> {
@@ -61,7 +61,7 @@ impl<'a> Opening<'a> {
             _ if config.remote.by_flag => {
                 let kind = kind.name();
                 return Err(CliError::input(format!("there are no other hosts with `{kind}`"))
-                    .hint("leave out --host and --workers, or use --executor remote"));
+                    .hint("leave out --host, --engine and --workers, or use --executor remote"));
             }
             ExecutorKind::Pool if config.isolation == IsolationChoice::Processes => {
                 let command = remote::worker_command()?;
@@ -78,7 +78,13 @@ impl<'a> Opening<'a> {
         for observer in observers {
             builder = builder.observer(observer);
         }
-        builder.build().map_err(|error| host_error(&error))
+        let over_engine = kind == ExecutorKind::Remote && config.engine.is_named();
+        builder.build().map_err(|error| match &error {
+            HostError::Start(StartError::Unavailable(why)) if over_engine => {
+                engine::start_error(why)
+            }
+            other => host_error(other),
+        })
     }
 }
 

@@ -13,6 +13,7 @@ use crate::arguments::{self, Arguments, Assignment};
 use crate::config::{Config, ExecutorKind, LogChoice};
 use crate::error::{CliError, Result};
 use crate::flags::{ExecutorFlags, GrantFlags, LimitFlags, LogFlags, Settings};
+use crate::need_flags::NeedFlags;
 use crate::output::progress::{Screen, Show, Watcher};
 use crate::output::{
     OutcomeJson, Results, StateJson, Ui, describe_outcome, optional_raw, value_for_people,
@@ -54,6 +55,8 @@ pub(crate) struct CallArgs {
     raw: Option<PathBuf>,
     #[command(flatten)]
     executor: ExecutorFlags,
+    #[command(flatten)]
+    needs: NeedFlags,
     #[command(flatten)]
     policy: PolicyFlags,
     #[command(flatten)]
@@ -115,7 +118,8 @@ pub(crate) fn call(args: &CallArgs, ui: &Arc<Ui>, config: &Config) -> Result<u8>
     let task = session::task(&info, &component, &args.task)?;
     not_a_flow(&info, &args.component, &args.task)?;
 
-    let options = args.policy.over(session::call_options(config, args.grants.grants()));
+    let options = session::call_options(config, args.grants.grants());
+    let options = args.needs.over(args.policy.over(options));
     let max_bytes = usize::try_from(options.limits.input).unwrap_or(usize::MAX);
     let bounds = Bounds { max_bytes, ..Bounds::DEFAULT };
     let parameters = schema::parameters(&task.parameters);

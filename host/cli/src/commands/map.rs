@@ -17,6 +17,7 @@ use crate::config::{Config, ExecutorKind, LogChoice};
 use crate::error::{CliError, Result};
 use crate::flags::{ExecutorFlags, GrantFlags, LimitFlags, LogFlags, Settings};
 use crate::map_input::{self, Inputs, NumberRange};
+use crate::need_flags::NeedFlags;
 use crate::output::progress::{Counts, Screen, Show, Watcher, summary_lines};
 use crate::output::{OutcomeJson, Results, Ui, cannot_write, is_broken_pipe, optional_raw};
 use crate::policy_flags::PolicyFlags;
@@ -67,6 +68,8 @@ pub(crate) struct MapArgs {
     fail_fast: bool,
     #[command(flatten)]
     executor: ExecutorFlags,
+    #[command(flatten)]
+    needs: NeedFlags,
     #[command(flatten)]
     policy: PolicyFlags,
     #[command(flatten)]
@@ -139,7 +142,8 @@ pub(crate) fn map(args: &MapArgs, ui: &Arc<Ui>, config: &Config) -> Result<u8> {
     let info = session::inspect(&host, &component)?;
     let task = session::task(&info, &component, &args.task)?;
     not_a_flow(&info, &args.component, &args.task)?;
-    let options = args.policy.over(session::call_options(config, args.grants.grants()));
+    let options = session::call_options(config, args.grants.grants());
+    let options = args.needs.over(args.policy.over(options));
     let max_bytes = usize::try_from(options.limits.input).unwrap_or(usize::MAX);
     let bounds = Bounds { max_bytes, ..Bounds::DEFAULT };
     let maker = Maker::new(args, task, &component, options, bounds)?;

@@ -10,7 +10,7 @@ use sandmill::{Call, CallOptions, Component, Digest, Outcome};
 use serde::Serialize;
 
 use crate::arguments::{self, Arguments, Assignment};
-use crate::config::{Config, ExecutorKind, IsolationChoice};
+use crate::config::{Config, EngineSettings, ExecutorKind, IsolationChoice};
 use crate::error::{CliError, Result};
 use crate::flags::{GrantFlags, HostFlags, LimitFlags, Settings};
 use crate::output::{OutcomeJson, Results, Table, Ui};
@@ -21,11 +21,12 @@ const EXAMPLES: &str = "\
 Examples:
   sandmill verify montecarlo.wasm estimate -a seed=7 -a samples=10000
   sandmill verify montecarlo.wasm estimate '{\"seed\": 7, \"samples\": 10000}' --host tls://a:7070 --token @join
+  sandmill verify montecarlo.wasm estimate -a seed=7 -a samples=10000 --engine nats://queue.example
 
 The call is made inline, in a pool of threads, in a pool of processes, on a worker that is started
-for it, and on the hosts that are named. A run without grants is a pure function of the component,
-the task and the arguments, so the answers are the same bytes, failures too. What a run with grants
-reaches may differ from place to place: then a difference proves nothing, and that is said.
+for it, and on the hosts or at the engine that is named. A run without grants is a pure function of
+the component, the task and the arguments, so the answers are the same bytes, failures too. What a run
+with grants reaches may differ from place to place: then a difference proves nothing, and that is said.
 
 Exit codes: 0 the answers are equal, 1 they differ, 2 the arguments do not fit, 3 an executor could
 not be had, 130 interrupted.";
@@ -126,7 +127,9 @@ pub(crate) fn verify(args: &VerifyArgs, ui: &Arc<Ui>, config: &Config) -> Result
         ("pool, processes", isolated(&config, IsolationChoice::Processes)),
         ("remote, local worker", temporary(&config)),
     ];
-    if !config.remote.hosts.is_empty() {
+    if config.engine.is_named() {
+        places.push(("remote, engine", at(&config, ExecutorKind::Remote)));
+    } else if !config.remote.hosts.is_empty() {
         places.push(("remote, hosts", at(&config, ExecutorKind::Remote)));
     }
     let mut answers = Vec::new();
@@ -162,6 +165,7 @@ fn isolated(config: &Config, isolation: IsolationChoice) -> Place {
 /// A worker that is started for it, whatever hosts there are.
 fn temporary(config: &Config) -> Place {
     let (mut config, kind) = at(config, ExecutorKind::Remote);
+    config.engine = EngineSettings::default();
     config.remote.hosts.clear();
     config.remote.workers = Some(1);
     config.remote.adapt = None;

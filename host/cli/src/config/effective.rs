@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use sandmill::LimitOverrides;
 use sandmill::core::LogLevel;
 
+use super::engine::EngineSettings;
 use super::key::{Key, Setting};
 use super::layers::Layers;
 use super::remote::{RemoteConfig, WorkerConfig};
@@ -110,6 +111,8 @@ pub(crate) struct Config {
     pub(crate) queue: usize,
     /// Which hosts a remote executor has.
     pub(crate) remote: RemoteConfig,
+    /// The engine between coordinators and workers.
+    pub(crate) engine: EngineSettings,
     /// What a worker on this host is.
     pub(crate) worker: WorkerConfig,
     /// Limits that something sets.
@@ -146,6 +149,7 @@ impl Config {
             isolation: choice(value("executor.isolation")).unwrap_or_default(),
             queue: count("executor.queue"),
             remote: RemoteConfig::of(layers),
+            engine: EngineSettings::of(layers),
             worker: WorkerConfig::of(layers),
             limits: limits(layers),
             cache,

@@ -8,7 +8,7 @@ use sandmill::core::DirCeiling;
 use sandmill::scheduler::parse_resource;
 use sandmill::transport::Address;
 use sandmill::transport::token::Token;
-use sandmill::{Access, HttpGrant, NetGrant};
+use sandmill::{Access, EngineConfig, HttpGrant, NetGrant};
 
 /// The longest name or label, in bytes.
 const MAX_NAME: usize = 200;
@@ -37,6 +37,10 @@ pub(crate) enum Form {
     Socket,
     /// A join token, or `@FILE` for one that is in a file. Never shown.
     Token,
+    /// The URLs of an engine's servers, with commas between them. Shown without passwords.
+    Engine,
+    /// A part of what everything in an engine is named by.
+    EnginePart,
 }
 
 impl Form {
@@ -62,6 +66,10 @@ impl Form {
                 Some(_) => Ok(text.to_owned()),
                 None => parsed::<Token>(text).map(|_| text.trim().to_owned()),
             },
+            Self::Engine => EngineConfig::new(text)
+                .map(|engine| engine.urls.join(","))
+                .map_err(|error| error.to_string()),
+            Self::EnginePart => engine_part(text),
         }
     }
 
@@ -77,6 +85,8 @@ impl Form {
             Self::Server => "HOST or HOST:PORT, or *",
             Self::Socket => "IP:PORT, or a port",
             Self::Token => "a join token, or @FILE",
+            Self::Engine => "nats://HOST:PORT or tls://HOST:PORT, with commas between several",
+            Self::EnginePart => "lower-case letters, digits, - and _",
         }
     }
 }
@@ -93,6 +103,18 @@ fn name(text: &str) -> Result<String, String> {
         return Err(format!("a name has up to {MAX_NAME} bytes, and no control characters"));
     }
     Ok(text.to_owned())
+}
+
+fn engine_part(text: &str) -> Result<String, String> {
+    // The address is none that anybody looks at.
+    let named = EngineConfig::new("nats://localhost")
+        .and_then(|engine| EngineConfig { name: text.to_owned(), ..engine }.check());
+    named.map(|()| text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// The URLs of an engine for people: without passwords.
+pub(crate) fn shown_engine(urls: &str) -> String {
+    EngineConfig::new(urls).map(|engine| engine.shown()).unwrap_or_else(|_| "(hidden)".to_owned())
 }
 
 /// A directory that a worker allows.
@@ -137,6 +159,8 @@ mod tests {
             (Form::Socket, "7071", "127.0.0.1:7071"),
             (Form::Socket, "0.0.0.0:1", "0.0.0.0:1"),
             (Form::Token, "@token", "@token"),
+            (Form::Engine, "nats://u:p@a:1, tls://b", "nats://u:p@a:1,tls://b"),
+            (Form::EnginePart, "blue_1", "blue_1"),
         ] {
             assert_eq!(form.check(text).as_deref(), Ok(kept), "{text}");
         }
@@ -151,10 +175,14 @@ mod tests {
             (Form::Socket, "a:1", "IP:PORT"),
             (Form::Token, "@", "a file"),
             (Form::Token, "secret", "join token"),
+            (Form::Engine, "u:sesame@a:1", "nats://"),
+            (Form::EnginePart, "Blue", "lower-case"),
         ] {
             let said = form.check(text).unwrap_err();
             assert!(said.contains(words), "{text}: {said}");
         }
         assert!(!Form::Token.check("smj1.1.sesame.x").unwrap_err().contains("sesame"));
+        assert!(!Form::Engine.check("u:sesame@a:1").unwrap_err().contains("sesame"));
+        assert_eq!(shown_engine("nats://u:sesame@a:1"), "nats://a:1");
     }
 }

@@ -1,5 +1,5 @@
-//! The keys of the configuration that speak of other hosts: which ones a remote executor has, and
-//! what a worker on this host is and allows.
+//! The keys of the configuration that speak of other hosts: which ones a remote executor has, the
+//! engine between them, and what a worker on this host is and allows.
 
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use sandmill::executors::worker::MAX_WORKER_SLOTS;
 use sandmill::scheduler::{
     DEFAULT_ADAPT_COOLDOWN, DEFAULT_ADAPT_IDLE_TIMEOUT, DEFAULT_ADAPT_INTERVAL,
 };
+use sandmill::transport::engine::DEFAULT_NAME;
 
 use super::form::Form;
 use super::key::{Key, Kind, Setting, cores, key};
@@ -59,7 +60,7 @@ pub(super) const HOST_KEYS: &[Key] = &[
         "remote.connect_timeout",
         Kind::Duration,
         || Some(Setting::Duration(DEFAULT_CONNECT_TIMEOUT)),
-        "how long a start waits for the first host",
+        "how long a start waits for the first host, or for the engine",
     ),
     key(
         "remote.heartbeat",
@@ -79,6 +80,45 @@ pub(super) const HOST_KEYS: &[Key] = &[
         || Some(Setting::Duration(DEFAULT_GRACE)),
         "how long a worker goes on after its link broke",
     ),
+    key(
+        "engine.url",
+        Kind::Engine,
+        unset,
+        "an engine between coordinators and workers; a remote executor and a worker use it",
+    ),
+    key(
+        "engine.name",
+        Kind::Text(Form::EnginePart),
+        || Some(Setting::Text(DEFAULT_NAME.to_owned())),
+        "what everything in the engine is named by: whoever has the same name shares the same work",
+    ),
+    key(
+        "engine.tenant",
+        Kind::Text(Form::EnginePart),
+        unset,
+        "a further part of that, so that several share one account",
+    ),
+    key(
+        "engine.replicas",
+        Kind::Count(1, 5),
+        unset,
+        "on how many servers each thing is kept; by default as it is there, or on one",
+    ),
+    key(
+        "engine.credentials",
+        Kind::Path,
+        unset,
+        "a file with a user's JWT and seed, by which the engine knows this side",
+    ),
+    key("engine.nkey", Kind::Path, unset, "a file with the seed of an NKey, for the same"),
+    key(
+        "engine.ca",
+        Kind::Path,
+        unset,
+        "the authority whose servers are taken, besides those of the system",
+    ),
+    key("engine.cert", Kind::Path, unset, "the certificate that is shown to the engine"),
+    key("engine.key", Kind::Path, unset, "its key"),
     key(
         "adapt.min",
         Kind::Count(0, MAX_LOCAL_WORKERS as u64),
@@ -113,7 +153,7 @@ pub(super) const HOST_KEYS: &[Key] = &[
         "worker.listen",
         Kind::List(Form::Address),
         || Some(Setting::List(vec![DEFAULT_LISTEN.to_owned()])),
-        "where a worker listens",
+        "where a worker listens; with an engine nowhere else, unless it is said",
     ),
     key(
         "worker.slots",

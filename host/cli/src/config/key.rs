@@ -9,7 +9,7 @@ use sandmill::Limits;
 use sandmill::core::units::{format_size, parse_duration, parse_size};
 use sandmill::executors::{DEFAULT_QUEUE, MAX_SLOTS};
 
-use super::form::Form;
+use super::form::{Form, shown_engine};
 use super::hosts::HOST_KEYS;
 
 /// Entries of one list.
@@ -46,6 +46,8 @@ pub(crate) enum Kind {
     Text(Form),
     /// The same, never shown.
     Secret(Form),
+    /// The URLs of an engine, shown without passwords.
+    Engine,
     /// A list of such texts; with commas between them outside of files.
     List(Form),
 }
@@ -69,6 +71,8 @@ pub(crate) enum Setting {
     Text(String),
     /// See [`Kind::Secret`].
     Secret(String),
+    /// See [`Kind::Engine`].
+    Engine(String),
     /// See [`Kind::List`].
     List(Vec<String>),
 }
@@ -273,6 +277,7 @@ impl Kind {
             Self::Path => Ok(Setting::Path(PathBuf::from(text))),
             Self::Text(form) => form.check(text).map(Setting::Text),
             Self::Secret(form) => form.check(text).map(Setting::Secret),
+            Self::Engine => Form::Engine.check(text).map(Setting::Engine),
             Self::List(form) => {
                 Self::list(form, text.split(',').map(str::trim).filter(|one| !one.is_empty()))
             }
@@ -318,6 +323,7 @@ impl Kind {
             Self::Flag => "true | false".to_owned(),
             Self::Path => "a path".to_owned(),
             Self::Text(form) | Self::Secret(form) => form.describe().to_owned(),
+            Self::Engine => Form::Engine.describe().to_owned(),
             Self::List(form) => format!("a list of texts: {}", form.describe()),
         }
     }
@@ -343,6 +349,7 @@ impl fmt::Display for Setting {
             Self::Text(text) => f.write_str(text),
             Self::Secret(text) if text.starts_with('@') => f.write_str(text),
             Self::Secret(_) => f.write_str("(hidden)"),
+            Self::Engine(urls) => f.write_str(&shown_engine(urls)),
             Self::List(texts) => f.write_str(&texts.join(",")),
         }
     }
@@ -369,7 +376,10 @@ mod tests {
     fn paths_sections_and_variables_agree() {
         assert_eq!(
             Key::sections().collect::<Vec<_>>(),
-            ["executor", "limits", "cache", "store", "output", "remote", "adapt", "worker"]
+            [
+                "executor", "limits", "cache", "store", "output", "remote", "engine", "adapt",
+                "worker"
+            ]
         );
         assert_eq!(
             Key::find("limits.cancel_grace").map(Key::variable).as_deref(),

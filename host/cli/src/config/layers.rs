@@ -6,8 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::key::{Key, Setting};
-use super::remote::conflicts;
-use super::{environment, file};
+use super::{engine, environment, file, remote};
 use crate::error::{CliError, Result};
 
 /// What each key is set to, by which layer.
@@ -78,7 +77,7 @@ impl Layers {
         if let Some(path) = file::user_file() {
             layers.file(&path);
         }
-        let conflicts = conflicts(&layers);
+        let conflicts = [remote::conflicts(&layers), engine::conflicts(&layers)].concat();
         layers.faults.extend(conflicts);
         layers
     }

@@ -1,6 +1,7 @@
 //! The configuration: which keys there are, the layers that set them, and what comes of it.
 
 mod effective;
+mod engine;
 mod environment;
 mod file;
 mod form;
@@ -10,6 +11,7 @@ mod layers;
 mod remote;
 
 pub(crate) use effective::{Config, ExecutorKind, IsolationChoice, LogChoice};
+pub(crate) use engine::EngineSettings;
 pub(crate) use form::Form;
 pub(crate) use key::{Key, Setting, keys};
 pub(crate) use layers::{Layers, Origin};

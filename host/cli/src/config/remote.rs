@@ -45,7 +45,7 @@ pub(crate) struct RemoteConfig {
     pub(crate) lease: Duration,
     /// How long a worker goes on after its link broke.
     pub(crate) grace: Duration,
-    /// Whether flags of this command line name hosts or workers.
+    /// Whether flags of this command line name hosts, workers or an engine.
     pub(crate) by_flag: bool,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct WorkerConfig {
 }
 
 /// Values of keys, by their kinds.
-struct Values<'a>(&'a Layers);
+pub(super) struct Values<'a>(pub(super) &'a Layers);
 
 impl Values<'_> {
     fn get(&self, path: &str) -> Option<Setting> {
@@ -83,7 +83,7 @@ impl Values<'_> {
         self.list(path).iter().filter_map(|text| text.parse().ok()).collect()
     }
 
-    fn count(&self, path: &str) -> Option<usize> {
+    pub(super) fn count(&self, path: &str) -> Option<usize> {
         match self.get(path) {
             Some(Setting::Count(count)) => Some(usize::try_from(count).unwrap_or(usize::MAX)),
             _ => None,
@@ -108,16 +108,16 @@ impl Values<'_> {
         self.get(path) == Some(Setting::Flag(true))
     }
 
-    fn path(&self, path: &str) -> Option<PathBuf> {
+    pub(super) fn path(&self, path: &str) -> Option<PathBuf> {
         match self.get(path) {
             Some(Setting::Path(path)) => Some(path),
             _ => None,
         }
     }
 
-    fn text(&self, path: &str) -> Option<String> {
+    pub(super) fn text(&self, path: &str) -> Option<String> {
         match self.get(path) {
-            Some(Setting::Text(text) | Setting::Secret(text)) => Some(text),
+            Some(Setting::Text(text) | Setting::Secret(text) | Setting::Engine(text)) => Some(text),
             _ => None,
         }
     }
@@ -146,7 +146,7 @@ impl RemoteConfig {
             heartbeat: values.duration("remote.heartbeat"),
             lease: values.duration("remote.lease"),
             grace: values.duration("remote.grace"),
-            by_flag: ["remote.hosts", "remote.workers"].iter().any(flagged),
+            by_flag: ["remote.hosts", "remote.workers", "engine.url"].iter().any(flagged),
         }
     }
 }
@@ -176,8 +176,11 @@ impl WorkerConfig {
         let dirs = values.list("worker.allow_dir");
         let resources = values.list("worker.resource");
         let amount = |text: &String| parse_resource(text).ok().map(|(key, it)| (key, it.get()));
+        // A worker of an engine needs to be reached by nobody.
+        let elsewhere = layers.explicit("engine.url").is_some();
+        let listens = !elsewhere || layers.explicit("worker.listen").is_some();
         Self {
-            listen: values.parsed("worker.listen"),
+            listen: if listens { values.parsed("worker.listen") } else { Vec::new() },
             slots: values.count("worker.slots").unwrap_or(1),
             name: values.text("worker.name"),
             labels: values.list("worker.label"),
@@ -309,5 +312,13 @@ mod tests {
         assert_eq!(worker.ceiling.dirs[0].access, sandmill::Access::ReadWrite);
         assert_eq!(worker.resources, [("gpu".to_owned(), 2.0)]);
         assert_eq!(worker.listen.len(), 1);
+    }
+
+    #[test]
+    fn a_worker_of_an_engine_listens_where_that_is_said() {
+        let engine = ("engine.url", "nats://a");
+        assert!(WorkerConfig::of(&layers(&[engine])).listen.is_empty());
+        let both = WorkerConfig::of(&layers(&[engine, ("worker.listen", "unix:/a")]));
+        assert_eq!(both.listen.len(), 1);
     }
 }

@@ -9,6 +9,7 @@ use sandmill::executors::worker::MAX_WORKER_SLOTS;
 use sandmill::transport::Address;
 
 use crate::config::{Form, Setting};
+use crate::engine_flags::EngineFlags;
 use crate::flags::{Settings, token};
 
 const EXAMPLES: &str = "\
@@ -17,22 +18,26 @@ Examples:
   sandmill cert token > join && sandmill worker --listen tls://0.0.0.0:7070 --token @join
   sandmill worker --listen tls://0.0.0.0:7070 --cert worker.pem --key worker.key --ca ca.pem
   sandmill worker --slots 8 --label gpu --resource gpu=2 --allow-dir /data:ro --http 7071
+  sandmill worker --engine nats://queue.example:4222 --engine-nkey worker.nk
 
 A run that asks for more than the worker allows is not given less: it goes to another worker, or is
 refused. By default nothing may be reached. On SIGTERM or Ctrl-C it takes no new runs, lets those
-that it has end for --grace, and leaves; a second one leaves at once.
+that it has end for --grace, and leaves; a second one leaves at once. Runs that have not started go
+back, and are made elsewhere. An engine that goes away while it serves is waited for.
 
-With `--output json` a line of JSON on stdout says where it listens once it is ready.
+With `--output json` a line of JSON on stdout says where it can be reached once it is ready.
 
 Exit codes: 0 it left with nothing undone, 1 runs were cancelled as it left, 2 usage or
-configuration (an open address without certificates or token, too), 3 infrastructure.";
+configuration (an open address without certificates or token, too), 3 infrastructure (no engine, or
+one that does not take it, too), 130 it was told a second time to leave.";
 
 /// Serves slots of this host to coordinators.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct WorkerArgs {
     /// Where to listen: tcp://127.0.0.1:PORT or unix:/PATH for this machine alone, tls://IP:PORT with
-    /// certificates or a token. Port 0 is any free one. [default: tcp://127.0.0.1:7070]
+    /// certificates or a token. Port 0 is any free one. [default: tcp://127.0.0.1:7070; nowhere with
+    /// --engine]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<Address>,
     /// Runs that it makes at a time. By default one for each core.
@@ -61,6 +66,8 @@ pub(crate) struct WorkerArgs {
     ceiling: CeilingFlags,
     #[command(flatten)]
     identity: IdentityFlags,
+    #[command(flatten)]
+    engine: EngineFlags,
 }
 
 /// The most that runs may ask for.
@@ -157,6 +164,7 @@ impl WorkerArgs {
         ]
         .into_iter()
         .filter_map(|(path, setting)| setting.map(|setting| (path, setting)))
+        .chain(self.engine.settings())
         .collect()
     }
 }

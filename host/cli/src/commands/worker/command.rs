@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use sandmill::core::Ceiling;
 use sandmill::executors::worker::WorkerConfig as Settings;
+use sandmill::executors::worker::engine::EngineServeConfig;
 use sandmill::transport::Address;
 use sandmill::transport::direct::{Notice, ServeError, ServeOptions};
 use sandmill::transport::security::ServerSecurity;
-use sandmill::{WorkerHost, WorkerHostError, WorkerSettings};
+use sandmill::{EngineConfig, WorkerHost, WorkerHostError, WorkerSettings};
 use serde::Serialize;
 
 use super::WorkerArgs;
 use super::http::Http;
 use super::leave::{Leaving, leave};
-use super::watch::{Log, Watch};
+use super::watch::{EngineWatch, Log, Watch};
 use crate::config::{Config, WorkerConfig};
+use crate::engine::{self, engine_error};
 use crate::error::{CliError, Result};
 use crate::output::{Results, Ui};
 use crate::remote::host_name;
@@ -34,6 +36,9 @@ struct ReadyJson<'a> {
     name: &'a str,
     /// With the ports that were given.
     addresses: Vec<String>,
+    /// The engine that it serves at, without passwords.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engine: Option<String>,
     slots: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     http: Option<String>,
@@ -46,6 +51,17 @@ pub(crate) fn worker(args: &WorkerArgs, ui: &Arc<Ui>, config: &Config) -> Result
     let leaving = if args.for_parent { Leaving::with_parent()? } else { Leaving::on_signal() };
     let worker = &config.worker;
     let security = if args.for_parent { ServerSecurity::Plain } else { security(ui, worker)? };
+    // A local worker is its parent's alone.
+    let at_engine = if args.for_parent {
+        None
+    } else {
+        engine::config(&config.engine, config.remote.connect_timeout)?
+    };
+    if worker.listen.is_empty() && at_engine.is_none() {
+        return Err(CliError::input("nobody could reach the worker")
+            .detail("`worker.listen` is empty, and no engine is named")
+            .hint("name one with --engine URL, or an address with --listen"));
+    }
     let settings = settings(args, worker);
     let name = settings.name.clone();
     let host = WorkerHost::open(WorkerSettings { worker: settings, cache: config.cache.clone() })
@@ -63,6 +79,8 @@ pub(crate) fn worker(args: &WorkerArgs, ui: &Arc<Ui>, config: &Config) -> Result
         let bound = host.listen(address, security, options).map_err(|error| host_error(&error))?;
         addresses.push(bound.to_string());
     }
+    let engine = at_engine.as_ref().map(|engine| engine.shown());
+    let mut at_engine = at_engine.map(|at| serve_at(&host, &log, at, worker.grace)).transpose()?;
     let http = match worker.http {
         Some(address) if !args.for_parent => Some(Http::start(&host, address)?),
         _ => None,
@@ -74,6 +92,7 @@ pub(crate) fn worker(args: &WorkerArgs, ui: &Arc<Ui>, config: &Config) -> Result
             worker: host.worker().id().to_string(),
             name: &name,
             addresses,
+            engine,
             slots: worker.slots,
             http,
             pid: std::process::id(),
@@ -83,10 +102,24 @@ pub(crate) fn worker(args: &WorkerArgs, ui: &Arc<Ui>, config: &Config) -> Result
     let mut watch = Watch::new(Arc::clone(&log));
     while !leaving.wait(LOOK) {
         watch.look(&host.status());
+        at_engine.iter_mut().for_each(EngineWatch::look);
     }
     watch.look(&host.status());
     let grace = if args.for_parent { Duration::ZERO } else { worker.grace };
     Ok(leave(host, ui, &log, grace))
+}
+
+/// Serves at an engine, and sees how the connection to it stands.
+fn serve_at(
+    host: &WorkerHost,
+    log: &Arc<Log>,
+    engine: EngineConfig,
+    grace: Duration,
+) -> Result<EngineWatch> {
+    let shown = engine.shown();
+    let config = EngineServeConfig { grace, ..EngineServeConfig::default() };
+    let link = host.engine(engine, config).map_err(|error| host_error(&error))?;
+    Ok(EngineWatch::new(Arc::clone(log), shown, link))
 }
 
 /// How coordinators are known. That an address needs more is said before anybody could connect.
@@ -98,9 +131,10 @@ fn security(ui: &Ui, worker: &WorkerConfig) -> Result<ServerSecurity> {
             Err(serve_error(&ServeError::Open(address.to_string())))
         }
         (ServerSecurity::Tls(_), None) => {
-            let what = "certificates and tokens are for tls:// addresses, and there is none: \
-                        whoever can use this machine can give runs to the worker";
-            ui.warn(what, &[]);
+            let what = "certificates and tokens are for tls:// addresses, and there is none";
+            let open = "whoever can use this machine can give runs to the worker";
+            let faults = if worker.listen.is_empty() { Vec::new() } else { vec![open.to_owned()] };
+            ui.warn(what, &faults);
             Ok(security)
         }
         _ => Ok(security),
@@ -123,7 +157,9 @@ fn say_ready(ui: &Ui, worker: &WorkerConfig, ready: &ReadyJson<'_>) -> Result<()
         Results::new(ui).json(ready)?;
     }
     let slots = counted(worker.slots as u64, "slot");
-    ui.step("Ready", format_args!("{} at {} with {slots}", ready.name, ready.addresses.join(", ")));
+    let places: Vec<&str> =
+        ready.addresses.iter().chain(&ready.engine).map(String::as_str).collect();
+    ui.step("Ready", format_args!("{} at {} with {slots}", ready.name, places.join(", ")));
     if let Some(http) = &ready.http {
         ui.talk(format_args!("http://{http}/healthz, http://{http}/metrics"));
     }
@@ -134,6 +170,7 @@ fn say_ready(ui: &Ui, worker: &WorkerConfig, ready: &ReadyJson<'_>) -> Result<()
 fn host_error(error: &WorkerHostError) -> CliError {
     match error {
         WorkerHostError::Serve(error) => serve_error(error),
+        WorkerHostError::Engine(error) => engine_error(error),
         other => {
             let base = CliError::infrastructure(other.to_string());
             let cause = std::error::Error::source(other);

@@ -1,4 +1,5 @@
-//! What a worker's log has: who came, who was refused, who left, which components were taken.
+//! What a worker's log has: who came, who was refused, who left, which components were taken, and
+//! whether its engine is there.
 //! Secrets are in none of it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,6 +9,8 @@ use std::sync::Arc;
 use sandmill::Digest;
 use sandmill::executors::worker::WorkerStatus;
 use sandmill::transport::direct::Notice;
+use sandmill::transport::engine::EngineLink;
+use tokio::sync::watch::Receiver;
 
 use crate::output::{Ui, escape, moment};
 
@@ -83,5 +86,35 @@ impl Watch {
             }
         }
         self.sessions = sessions;
+    }
+}
+
+/// Sees how the connection to an engine stands.
+pub(super) struct EngineWatch {
+    log: Arc<Log>,
+    /// Where it is, without passwords.
+    shown: String,
+    link: Receiver<EngineLink>,
+    told: EngineLink,
+}
+
+impl EngineWatch {
+    /// The connection was made.
+    pub(super) fn new(log: Arc<Log>, shown: String, link: Receiver<EngineLink>) -> Self {
+        let told = link.borrow().clone();
+        Self { log, shown, link, told }
+    }
+
+    /// Writes what changed since the last look.
+    pub(super) fn look(&mut self) {
+        let now = self.link.borrow().clone();
+        let shown = &self.shown;
+        if now.count > self.told.count && now.is_up {
+            self.log.write(format_args!("the engine at {shown} is there again"));
+        } else if self.told.is_up && !now.is_up {
+            let why = now.why.as_deref().unwrap_or("the connection broke");
+            self.log.write(format_args!("the engine at {shown} is away: {why}"));
+        }
+        self.told = now;
     }
 }
