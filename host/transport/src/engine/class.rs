@@ -144,11 +144,8 @@ impl Engine {
     pub async fn class_state(&self, class: &ClassId) -> Result<ClassState, EngineError> {
         let stream = self.work().await?;
         let info = stream.consumer_info(class.as_str());
-        let info = match tokio::time::timeout(super::ENGINE_REQUEST_TIMEOUT, info).await {
-            Ok(Ok(info)) => info,
-            Ok(Err(error)) => return Err(consumer_missing(class, &error)),
-            Err(_) => return Err(Self::timed_out("looking at a consumer")),
-        };
+        let info = self.answered("looking at a consumer", info).await?;
+        let info = info.map_err(|error| consumer_missing(class.as_str(), &error))?;
         Ok(ClassState { waiting: info.num_pending, taken: info.num_ack_pending })
     }
 

@@ -91,6 +91,8 @@ impl Engine {
             urls: config.shown(),
             why: error.to_string(),
         })?;
+        // Told by another task, and counted from: no connection is taken for a later one.
+        let _ = link.clone().wait_for(|link| link.is_up).await;
         let info = client.server_info();
         if version(&info.version).is_none_or(|found| found < LEAST_SERVER) {
             return Err(EngineError::Version { found: info.version });
@@ -157,17 +159,36 @@ impl Engine {
         EngineError::TimedOut { what, after: ENGINE_REQUEST_TIMEOUT }
     }
 
-    /// Waits for an answer of the server, but not for ever.
+    /// Waits for an answer of the server, but not for ever, and not for one that was asked for over
+    /// a connection that has broken since: that one does not come. So what is asked for has to be
+    /// such that it may be asked for twice.
+    pub(super) async fn answered<T>(
+        &self,
+        what: &'static str,
+        answer: impl IntoFuture<Output = T>,
+    ) -> Result<T, EngineError> {
+        let mut link = self.link();
+        let before = link.borrow_and_update().count;
+        let is_another = async {
+            if link.wait_for(|link| link.count != before).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = answer.into_future() => Ok(answer),
+            () = is_another => Err(EngineError::failed(what, "the connection broke meanwhile")),
+            () = tokio::time::sleep(ENGINE_REQUEST_TIMEOUT) => Err(Self::timed_out(what)),
+        }
+    }
+
+    /// The same for what may fail.
     pub(super) async fn bounded<T, E: std::fmt::Display>(
         &self,
         what: &'static str,
         answer: impl IntoFuture<Output = Result<T, E>>,
     ) -> Result<T, EngineError> {
-        match tokio::time::timeout(ENGINE_REQUEST_TIMEOUT, answer.into_future()).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(EngineError::failed(what, error)),
-            Err(_) => Err(Self::timed_out(what)),
-        }
+        self.answered(what, answer).await?.map_err(|error| EngineError::failed(what, error))
     }
 }
 
@@ -184,7 +205,10 @@ async fn options(
     let options = ConnectOptions::new()
         .name(&config.client)
         .ping_interval(ENGINE_PING)
-        .connection_timeout(config.connect_timeout)
+        // One server that does not answer must not keep the others from being tried.
+        .connection_timeout(
+            config.connect_timeout / u32::try_from(config.urls.len()).unwrap_or(1).max(1),
+        )
         .request_timeout(Some(ENGINE_REQUEST_TIMEOUT))
         .subscription_capacity(SUBSCRIPTION_QUEUE)
         .reconnect_delay_callback(backoff)

@@ -105,10 +105,9 @@ impl Engine {
             let sent = self.context().publish_with_headers(subject, headers, bytes).await?;
             sent.await
         };
-        match tokio::time::timeout(ENGINE_REQUEST_TIMEOUT, kept).await {
-            Ok(Ok(ack)) => Ok((ack.sequence, ack.duplicate)),
-            Ok(Err(error)) => Err(publish_error(WHAT, &error)),
-            Err(_) => Err(Self::timed_out(WHAT)),
+        match self.answered(WHAT, kept).await? {
+            Ok(ack) => Ok((ack.sequence, ack.duplicate)),
+            Err(error) => Err(publish_error(WHAT, &error)),
         }
     }
 
@@ -119,10 +118,9 @@ impl Engine {
     pub async fn queue(&self, class: &ClassId) -> Result<ItemQueue, EngineError> {
         let stream = self.work().await?;
         let consumer = stream.get_consumer::<pull::Config>(class.as_str());
-        match tokio::time::timeout(ENGINE_REQUEST_TIMEOUT, consumer).await {
-            Ok(Ok(consumer)) => Ok(ItemQueue { consumer }),
-            Ok(Err(error)) => Err(missing_or("finding a queue", &error)),
-            Err(_) => Err(Self::timed_out("finding a queue")),
+        match self.answered("finding a queue", consumer).await? {
+            Ok(consumer) => Ok(ItemQueue { consumer }),
+            Err(error) => Err(missing_or("finding a queue", &error)),
         }
     }
 
@@ -133,9 +131,9 @@ impl Engine {
     pub async fn item_state(&self, sequence: u64) -> Result<ItemState, EngineError> {
         let stream = self.work().await?;
         let got = stream.get_raw_message(sequence);
-        match tokio::time::timeout(ENGINE_REQUEST_TIMEOUT, got).await {
-            Ok(Ok(_)) => Ok(ItemState::There),
-            Ok(Err(error)) => match error.kind() {
+        match self.answered("looking at an item", got).await? {
+            Ok(_) => Ok(ItemState::There),
+            Err(error) => match error.kind() {
                 RawMessageErrorKind::NoMessageFound => Ok(ItemState::Gone),
                 RawMessageErrorKind::JetStream(error)
                     if error.error_code() == ErrorCode::NO_MESSAGE_FOUND =>
@@ -144,7 +142,6 @@ impl Engine {
                 }
                 _ => Err(EngineError::failed("looking at an item", error)),
             },
-            Err(_) => Err(Self::timed_out("looking at an item")),
         }
     }
 
@@ -155,11 +152,8 @@ impl Engine {
     pub async fn remove_item(&self, sequence: u64) -> Result<(), EngineError> {
         let stream = self.work().await?;
         let removed = stream.delete_message(sequence);
-        match tokio::time::timeout(ENGINE_REQUEST_TIMEOUT, removed).await {
-            // One that is gone is gone.
-            Ok(Ok(_) | Err(_)) => Ok(()),
-            Err(_) => Err(Self::timed_out("removing an item")),
-        }
+        // One that is gone is gone.
+        self.answered("removing an item", removed).await.map(drop)
     }
 
     /// Listens for items that were given out as often as they may be.

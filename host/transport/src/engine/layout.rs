@@ -16,8 +16,8 @@ use super::config::EngineConfig;
 use super::connect::Engine;
 use super::error::EngineError;
 use super::limits::{
-    CLASS_AGE, COMPONENT_AGE, DEDUPE_WINDOW, ENGINE_REQUEST_TIMEOUT, KNOWN_BYTES, MARKER_AGE,
-    OUT_AGE, VALUE_AGE, WORK_AGE, WORKER_AGE,
+    CLASS_AGE, COMPONENT_AGE, DEDUPE_WINDOW, KNOWN_BYTES, MARKER_AGE, OUT_AGE, VALUE_AGE, WORK_AGE,
+    WORKER_AGE,
 };
 
 /// The names of everything in an engine.
@@ -175,22 +175,20 @@ impl Engine {
     async fn ensure_stream(&self, wanted: &Config) -> Result<Info, EngineError> {
         let context = self.context();
         let got = context.get_stream(&wanted.name);
-        let stream = match tokio::time::timeout(ENGINE_REQUEST_TIMEOUT, got).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) if is_missing(&error.kind()) => {
+        let stream = match self.answered("looking for a stream", got).await? {
+            Ok(stream) => stream,
+            Err(error) if is_missing(&error.kind()) => {
                 let made = context.create_stream(wanted.clone());
-                let made = tokio::time::timeout(ENGINE_REQUEST_TIMEOUT, made).await;
-                made.map_err(|_| Self::timed_out("making a stream"))?.map_err(|error| {
+                self.answered("making a stream", made).await?.map_err(|error| {
                     self.lacking(error.to_string())
                         .unwrap_or_else(|| EngineError::failed("making a stream", &error))
                 })?
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 return Err(self
                     .lacking(error.to_string())
                     .unwrap_or_else(|| EngineError::failed("looking for a stream", &error)));
             }
-            Err(_) => return Err(Self::timed_out("looking for a stream")),
         };
         Ok(stream.cached_info().clone())
     }
@@ -281,13 +279,13 @@ pub(super) fn compare(what: String, differences: &[String]) -> Result<(), Engine
 
 /// What it means that a consumer cannot be looked at.
 pub(super) fn consumer_missing(
-    class: &ClassId,
+    name: &str,
     error: &async_nats::jetstream::context::ConsumerInfoError,
 ) -> EngineError {
     use async_nats::jetstream::context::ConsumerInfoErrorKind as Kind;
     match error.kind() {
         Kind::NotFound | Kind::StreamNotFound => {
-            EngineError::Missing(format!("the consumer {class}"))
+            EngineError::Missing(format!("the consumer {name}"))
         }
         _ => EngineError::failed("looking at a consumer", error),
     }
@@ -304,7 +302,7 @@ pub(super) fn out_consumer_config(layout: &Layout, session: Uuid) -> consumer::p
         durable_name: Some(out_consumer(session)),
         filter_subject: layout.out_subject(session),
         ack_policy: consumer::AckPolicy::Explicit,
-        ack_wait: super::limits::ACK_WAIT,
+        ack_wait: super::limits::OUT_ACK_WAIT,
         max_ack_pending: super::limits::OUT_ACK_PENDING,
         inactive_threshold: super::limits::OUT_CONSUMER_AGE,
         ..consumer::pull::Config::default()

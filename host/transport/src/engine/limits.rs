@@ -72,6 +72,9 @@ pub const ACK_WAIT: Duration = Duration::from_secs(30);
 pub const MAX_DELIVER: i64 = 5;
 /// Items of one class that may be with workers at a time.
 pub const MAX_ACK_PENDING: i64 = 10_000;
+/// How long a coordinator may be silent of an answer before the server says it again. It only takes
+/// note of it meanwhile, so this is short: a run may wait for it.
+pub const OUT_ACK_WAIT: Duration = Duration::from_secs(10);
 /// Messages of answers that a coordinator may have taken and not acknowledged.
 pub const OUT_ACK_PENDING: i64 = 1_024;
 /// How long the consumer of a coordinator's answers outlives it.

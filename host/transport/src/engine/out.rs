@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::consumer::{PullConsumer, pull};
+use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::message::Acker;
 use bytes::{Bytes, BytesMut};
 use sandmill_wire::{End, EndKind};
+use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
 use uuid::Uuid;
 
-use super::connect::Engine;
+use super::connect::{Engine, EngineLink};
 use super::error::EngineError;
-use super::layout::{compare, out_consumer, out_consumer_config, same};
+use super::layout::{compare, consumer_missing, out_consumer, out_consumer_config, same};
 use super::limits::{ENGINE_REQUEST_TIMEOUT, ITEM_BYTES};
 use crate::frame::{decode_from_worker, pieces};
 use crate::message::{Ending, FromWorker, RunReport, WorkerId};
@@ -21,7 +22,11 @@ use crate::message::{Ending, FromWorker, RunReport, WorkerId};
 const WORKER: &str = "Sandmill-Worker";
 /// How long one look for answers waits for them.
 const WAIT: Duration = Duration::from_secs(5);
-/// Messages that one look takes.
+/// How long the server keeps one request for answers before it is made again.
+const REQUEST: Duration = Duration::from_secs(30);
+/// How often the server says that it has none; after two such times without a word it is not there.
+const PULSE: Duration = Duration::from_secs(5);
+/// Messages that one look takes, and that the server sends ahead.
 const LOOK: usize = 256;
 
 /// What a worker said.
@@ -44,57 +49,74 @@ impl OutSaid {
 }
 
 /// Takes what workers say to one session.
+///
+/// It asks for more while it takes, on one subscription for as long as it lives: an answer that is
+/// sent to one that was given up comes again only after [`super::OUT_ACK_WAIT`].
 pub struct OutReader {
-    consumer: PullConsumer,
+    coming: pull::Stream,
+    link: watch::Receiver<EngineLink>,
+    connection: u64,
 }
 
 impl OutReader {
     /// The next of what was said: some, or none within a while.
     ///
     /// # Errors
-    /// When the engine does not answer; what was not acknowledged comes again.
-    pub async fn next(&self) -> Result<Vec<OutSaid>, EngineError> {
-        let batch = self.consumer.batch().max_messages(LOOK).expires(WAIT).messages();
-        let batch = tokio::time::timeout(ENGINE_REQUEST_TIMEOUT, batch).await;
-        let batch = batch.map_err(|_| Engine::timed_out("hearing answers"))?;
-        let mut batch = batch.map_err(|error| EngineError::failed("hearing answers", error))?;
+    /// When the engine does not answer, or the connection is another one: then the answers are to be
+    /// opened anew, and what was not acknowledged comes again.
+    pub async fn next(&mut self) -> Result<Vec<OutSaid>, EngineError> {
+        const WHAT: &str = "hearing answers";
+        let (link, before) = (&mut self.link, self.connection);
+        let first = tokio::select! {
+            first = self.coming.next() => first,
+            () = is_another(link, before) => {
+                return Err(EngineError::failed(WHAT, "the connection broke"));
+            }
+            () = tokio::time::sleep(WAIT) => return Ok(Vec::new()),
+        };
         let mut said = Vec::new();
-        let mut until = tokio::time::Instant::now() + WAIT + ENGINE_REQUEST_TIMEOUT;
-        while said.len() < LOOK {
-            match tokio::time::timeout_at(until, batch.next()).await {
-                Ok(Some(Ok(message))) => {
-                    said.extend(read(message));
-                    let soon = tokio::time::Instant::now() + Duration::from_millis(1);
-                    until = until.min(soon);
+        let mut next = first;
+        loop {
+            match next {
+                Some(Ok(message)) => match read(message) {
+                    Ok(one) => said.push(one),
+                    // Nobody's word: it must not come again and again.
+                    Err(acker) => drop(acker.ack().await),
+                },
+                Some(Err(error)) if said.is_empty() => {
+                    return Err(EngineError::failed(WHAT, error));
                 }
-                Ok(Some(Err(error))) if said.is_empty() => {
-                    return Err(EngineError::failed("hearing answers", error));
-                }
-                Err(_) if said.is_empty() => return Err(Engine::timed_out("hearing answers")),
+                None if said.is_empty() => return Err(EngineError::failed(WHAT, "it has ended")),
                 _ => break,
+            }
+            if said.len() >= LOOK {
+                break;
+            }
+            // Those that are here already; whoever takes them gives the others time to come.
+            match tokio::time::timeout(Duration::ZERO, self.coming.next()).await {
+                Ok(more) => next = more,
+                Err(_) => break,
             }
         }
         Ok(said)
     }
+}
 
-    /// Whether nothing waits here that was not taken.
-    ///
-    /// # Errors
-    /// When the engine does not answer.
-    pub async fn is_empty(&mut self) -> Result<bool, EngineError> {
-        let info = tokio::time::timeout(ENGINE_REQUEST_TIMEOUT, self.consumer.get_info()).await;
-        let info = info.map_err(|_| Engine::timed_out("looking for answers"))?;
-        let info = info.map_err(|error| EngineError::failed("looking for answers", error))?;
-        Ok(info.num_pending == 0 && info.num_ack_pending == 0)
+/// Ready when the connection is another than it was.
+async fn is_another(link: &mut watch::Receiver<EngineLink>, before: u64) {
+    if link.wait_for(|link| link.count != before).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 
-fn read(message: async_nats::jetstream::Message) -> Option<OutSaid> {
+fn read(message: async_nats::jetstream::Message) -> Result<OutSaid, Acker> {
     let (message, acker) = message.split();
     let worker = message.headers.as_ref().and_then(|headers| headers.get(WORKER));
-    let worker = worker.and_then(|text| Uuid::parse_str(text.as_str()).ok())?;
+    let Some(worker) = worker.and_then(|text| Uuid::parse_str(text.as_str()).ok()) else {
+        return Err(acker);
+    };
     let messages = decode_from_worker(&message.payload).map_err(|error| error.to_string());
-    Some(OutSaid { worker: WorkerId(worker), messages, acker })
+    Ok(OutSaid { worker: WorkerId(worker), messages, acker })
 }
 
 impl Engine {
@@ -116,7 +138,28 @@ impl Engine {
         let age = (&found.inactive_threshold, &wanted.inactive_threshold);
         same(&mut differences, "inactive_threshold", age.0, age.1);
         compare(format!("the consumer {name}"), &differences)?;
-        Ok(OutReader { consumer })
+        let link = self.link();
+        let connection = link.borrow().count;
+        let asked = consumer
+            .stream()
+            .max_messages_per_batch(LOOK)
+            .expires(REQUEST)
+            .heartbeat(PULSE)
+            .messages();
+        let coming = self.bounded("asking for answers", asked).await?;
+        Ok(OutReader { coming, link, connection })
+    }
+
+    /// Whether answers wait that the session's coordinator has not acknowledged.
+    ///
+    /// # Errors
+    /// When the engine does not answer, or has no answers of this session.
+    pub async fn has_answers(&self, session: Uuid) -> Result<bool, EngineError> {
+        let stream = self.out().await?;
+        let name = out_consumer(session);
+        let info = self.answered("looking for answers", stream.consumer_info(&name)).await?;
+        let info = info.map_err(|error| consumer_missing(&name, &error))?;
+        Ok(info.num_pending > 0 || info.num_ack_pending > 0)
     }
 
     /// Removes a session's answers, and whatever takes them.

@@ -34,8 +34,9 @@ pub(super) enum Found {
 pub(super) async fn look(engine: &Engine, session: Uuid, class: &ClassId, sequence: u64) -> Found {
     let looked = async {
         if engine.item_state(sequence).await? == ItemState::Gone {
-            let mut answers = engine.open_out(session).await?;
-            return Ok(if answers.is_empty().await? { Found::Gone } else { Found::Unclear });
+            // Where there is nobody who takes answers for the moment, it is made anew.
+            let heard = matches!(engine.has_answers(session).await, Ok(false));
+            return Ok(if heard { Found::Gone } else { Found::Unclear });
         }
         let state = engine.class_state(class).await?;
         Ok(if state.waiting == 0 && state.taken == 0 { Found::Spent } else { Found::There })

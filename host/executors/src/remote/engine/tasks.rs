@@ -60,7 +60,7 @@ pub(super) fn spawn_all(
 
 async fn hear_answers(engine: Engine, hello: Hello, news: mpsc::Sender<News>) {
     loop {
-        if let Ok(reader) = engine.open_out(hello.session).await {
+        if let Ok(mut reader) = engine.open_out(hello.session).await {
             loop {
                 match reader.next().await {
                     Ok(said) if said.is_empty() => {}

@@ -40,10 +40,15 @@ impl Hands {
         })
     }
 
-    /// Sets room aside for an item with one run that takes these resources, if there is any.
-    pub(super) fn hold(self: &Arc<Self>, resources: &BTreeMap<String, f64>) -> Option<Hold> {
+    /// Sets room aside for an item with one run that takes these resources, if there is any; with so
+    /// many items `beyond` what it may have in hand.
+    pub(super) fn hold(
+        self: &Arc<Self>,
+        resources: &BTreeMap<String, f64>,
+        beyond: usize,
+    ) -> Option<Hold> {
         let mut taken = self.taken.lock();
-        if taken.items >= self.most {
+        if taken.items >= self.most.saturating_add(beyond) {
             return None;
         }
         let fits = resources.iter().all(|(name, amount)| {
@@ -59,6 +64,11 @@ impl Hands {
             *taken.resources.entry(name.clone()).or_default() += amount;
         }
         Some(Hold { hands: Arc::clone(self), resources: resources.clone() })
+    }
+
+    /// For how many items room is set aside.
+    pub(super) fn taken(&self) -> usize {
+        self.taken.lock().items
     }
 
     /// How many more items there is room for.
@@ -117,15 +127,20 @@ mod tests {
         config.resources.insert("gpu".to_owned(), 1.0);
         let hands = Hands::new(&config, Some(2));
         let gpu = BTreeMap::from([("gpu".to_owned(), 0.6)]);
-        let first = hands.hold(&gpu);
+        let first = hands.hold(&gpu, 0);
         assert!(first.is_some());
-        assert!(hands.hold(&gpu).is_none());
-        let others = (hands.hold(&BTreeMap::new()), hands.hold(&BTreeMap::new()));
+        assert!(hands.hold(&gpu, 0).is_none());
+        let others = (hands.hold(&BTreeMap::new(), 0), hands.hold(&BTreeMap::new(), 0));
         assert!(others.0.is_some() && others.1.is_some());
-        assert!(hands.hold(&BTreeMap::new()).is_none());
-        assert_eq!(hands.free(), 0);
+        assert!(hands.hold(&BTreeMap::new(), 0).is_none());
+        assert_eq!((hands.free(), hands.taken()), (0, 3));
+        let beyond = hands.hold(&BTreeMap::new(), 1);
+        assert!(beyond.is_some() && hands.hold(&BTreeMap::new(), 1).is_none());
+        assert!(hands.hold(&gpu, 9).is_none(), "there is no more of a resource for that");
+        drop(beyond);
+        assert_eq!((hands.free(), hands.taken()), (0, 3));
         drop(first);
         assert_eq!(hands.free(), 1);
-        assert!(hands.hold(&gpu).is_some());
+        assert!(hands.hold(&gpu, 0).is_some());
     }
 }

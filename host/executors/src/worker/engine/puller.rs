@@ -3,17 +3,18 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sandmill_transport::engine::{
     Class, ClassId, ClassNews, Engine, EngineError, ItemQueue, MAX_CLASSES, Pulled,
 };
 use tokio::sync::mpsc;
-use tokio::task::{Id, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::super::worker::Worker;
-use super::config::{EngineServeConfig, FEED_QUEUE, PULL_WAIT, TRY_MOST, TURN_WAIT};
+use super::config::{EngineServeConfig, FEED_QUEUE, PULL_WAIT, PULLS_BEYOND, TRY_MOST, TURN_WAIT};
 use super::feed::{Given, feed};
 use super::hands::{Hands, Hold, satisfies};
 
@@ -25,7 +26,8 @@ struct Known {
     pulls: usize,
 }
 
-type Came = (ClassId, Hold, Result<(Option<ItemQueue>, Option<Pulled>), EngineError>);
+/// What came of a pull: whose it was, its queue, and an item where there was one.
+type Came = (ClassId, Result<(ItemQueue, Option<Pulled>), EngineError>);
 
 /// Pulls for a worker.
 pub(super) struct Puller {
@@ -37,6 +39,10 @@ pub(super) struct Puller {
     /// Whose turn it is.
     turns: VecDeque<ClassId>,
     pulls: JoinSet<Came>,
+    /// The room that each of them holds.
+    holds: HashMap<Id, Hold>,
+    /// Pulls of a connection that broke: some may have been sent over the next one.
+    late: JoinSet<Came>,
     feeds: HashMap<Uuid, mpsc::Sender<Given>>,
     serving: JoinSet<Uuid>,
     /// Tasks of sessions, so that one that ended is not taken for its successor.
@@ -54,6 +60,8 @@ impl Puller {
             classes: HashMap::new(),
             turns: VecDeque::new(),
             pulls: JoinSet::new(),
+            holds: HashMap::new(),
+            late: JoinSet::new(),
             feeds: HashMap::new(),
             serving: JoinSet::new(),
             current: HashMap::new(),
@@ -81,11 +89,13 @@ impl Puller {
             tokio::select! {
                 () = stop.cancelled() => {}
                 Some(news) = told.recv() => self.learn(news),
-                Some(came) = self.pulls.join_next() => {
-                    if let Ok(came) = came {
-                        self.came(came, false).await;
+                Some(came) = self.pulls.join_next_with_id() => {
+                    let hold = self.holds.remove(&id_of(&came));
+                    if let (Ok((_, came)), Some(hold)) = (came, hold) {
+                        self.came(came, hold).await;
                     }
                 }
+                Some(came) = self.late.join_next() => self.came_late(came.ok()).await,
                 Some(ended) = self.serving.join_next_with_id() => self.ended(ended),
                 () = hands.freed.notified() => {}
                 Ok(()) = link.changed() => {
@@ -100,18 +110,24 @@ impl Puller {
         drop(guard);
         // What was asked for still comes: somebody else is to be given it.
         while let Some(came) = self.pulls.join_next().await {
-            if let Ok(came) = came {
-                self.came(came, true).await;
-            }
+            give_back_now(came.ok()).await;
+        }
+        while let Some(came) = self.late.join_next().await {
+            give_back_now(came.ok()).await;
         }
         self.feeds.clear();
         while self.serving.join_next().await.is_some() {}
     }
 
-    /// The connection is another one: what was asked on the former is not answered.
+    /// The connection is another one: what was asked on the former is not answered, and needs no room.
+    /// What was asked when it was broken already may be answered, so it is listened for.
     fn anew(&mut self) {
-        self.pulls.abort_all();
-        self.pulls = JoinSet::new();
+        self.holds.clear();
+        if self.late.is_empty() {
+            self.late = std::mem::take(&mut self.pulls);
+        } else {
+            self.pulls.detach_all();
+        }
         for known in self.classes.values_mut() {
             known.pulls = 0;
             known.queue = None;
@@ -142,57 +158,73 @@ impl Puller {
             return;
         }
         let mut passed = HashSet::new();
-        while self.hands.free() > 0 && passed.len() < self.turns.len() {
+        while passed.len() < self.turns.len() {
             let Some(id) = self.turns.pop_front() else { return };
             self.turns.push_back(id.clone());
             let Some(known) = self.classes.get_mut(&id) else { continue };
-            let Some(hold) = self.hands.hold(&known.class.resources) else {
+            // While a slot has nothing, no class is to wait for pulls of others to be over, since
+            // nobody knows which of them will get anything.
+            let in_hand = self.hands.taken().saturating_sub(self.pulls.len());
+            let is_idle = in_hand < self.worker.config().slots;
+            let beyond = if is_idle && known.pulls == 0 { PULLS_BEYOND } else { 0 };
+            let Some(hold) = self.hands.hold(&known.class.resources, beyond) else {
                 passed.insert(id);
                 continue;
             };
             known.pulls += 1;
             // Classes that find no room for a pull have their turn soon.
-            let is_tight = self.turns.len() > self.hands.free() + self.pulls.len() + 1;
+            let reach = self.hands.free() + self.pulls.len() + 1;
+            let is_tight = self.turns.len() > reach + if is_idle { PULLS_BEYOND } else { 0 };
             let wait = if is_tight { TURN_WAIT } else { PULL_WAIT };
             let (engine, queue) = (self.engine.clone(), known.queue.clone());
-            self.pulls.spawn(async move {
+            let pull = self.pulls.spawn(async move {
                 let came = async {
                     let queue = match queue {
                         Some(queue) => queue,
                         None => engine.queue(&id).await?,
                     };
                     let pulled = queue.pull(wait).await?;
-                    Ok((Some(queue), pulled))
+                    Ok((queue, pulled))
                 };
                 let came = came.await;
                 if came.is_err() {
                     // Whatever it is, asking at once again does not help.
                     tokio::time::sleep(TURN_WAIT).await;
                 }
-                (id, hold, came)
+                (id, came)
             });
+            self.holds.insert(pull.id(), hold);
         }
     }
 
-    async fn came(&mut self, came: Came, leaving: bool) {
-        let (id, hold, came) = came;
+    async fn came(&mut self, came: Came, hold: Hold) {
+        let (id, came) = came;
         let known = self.classes.get_mut(&id);
         let has_effects = known.as_ref().is_none_or(|known| known.class.has_effects);
-        let (queue, pulled) = match came {
-            Ok((Some(queue), pulled)) => (queue, pulled),
-            _ => {
-                if let Some(known) = known {
-                    known.pulls -= 1;
-                    known.queue = None;
-                }
-                return;
-            }
-        };
         if let Some(known) = known {
-            known.pulls -= 1;
-            known.queue.get_or_insert_with(|| queue.clone());
+            known.pulls = known.pulls.saturating_sub(1);
+            known.queue = came.as_ref().ok().map(|(queue, _)| queue.clone());
         }
-        let Some(pulled) = pulled else { return };
+        let Ok((queue, Some(pulled))) = came else { return };
+        self.give(queue, pulled, hold, has_effects).await;
+    }
+
+    /// Takes what comes of a pull of a former connection, if there is room for it now.
+    async fn came_late(&mut self, came: Option<Came>) {
+        let Some((id, Ok((queue, Some(pulled))))) = came else { return };
+        let class = self.classes.get(&id).map(|known| known.class.clone());
+        let hold = class.as_ref().and_then(|class| self.hands.hold(&class.resources, 0));
+        match (class, hold) {
+            (Some(class), Some(hold)) => {
+                self.give(queue, pulled, hold, class.has_effects).await;
+            }
+            // Not said: somebody is given it once its time is over.
+            _ => drop(pulled.give_back(Duration::ZERO).await),
+        }
+    }
+
+    /// Gives an item to its session.
+    async fn give(&mut self, queue: ItemQueue, pulled: Pulled, hold: Hold, has_effects: bool) {
         let given = Given {
             hold,
             has_effects,
@@ -200,10 +232,6 @@ impl Puller {
             max_deliver: queue.max_deliver(),
             pulled,
         };
-        if leaving {
-            given.give_back_now().await;
-            return;
-        }
         let session = match &given.pulled.item {
             Ok(item) => item.session,
             Err(_) => {
@@ -240,13 +268,29 @@ impl Puller {
         sender
     }
 
-    fn ended(&mut self, ended: Result<(Id, Uuid), tokio::task::JoinError>) {
+    fn ended(&mut self, ended: Result<(Id, Uuid), JoinError>) {
         if let Ok((id, session)) = ended
             && self.current.get(&session) == Some(&id)
         {
             self.current.remove(&session);
             self.feeds.remove(&session);
         }
+    }
+}
+
+/// Which task that was.
+fn id_of<T>(ended: &Result<(Id, T), JoinError>) -> Id {
+    match ended {
+        Ok((id, _)) => *id,
+        Err(error) => error.id(),
+    }
+}
+
+/// Gives what came of a pull to somebody else.
+async fn give_back_now(came: Option<Came>) {
+    if let Some((_, Ok((_, Some(pulled))))) = came {
+        // Not said: somebody is given it once its time is over.
+        drop(pulled.give_back(Duration::ZERO).await);
     }
 }
 
