@@ -55,8 +55,8 @@ impl Observer for Recorder {
                 } else if waits_again {
                     entry.attempts = entry.attempts.saturating_sub(1);
                 }
-                // That it waits was said when it was submitted.
-                if !state.is_final() && (!waits || waits_again) {
+                // That it waits was said when it was submitted, but not why.
+                if !state.is_final() && (!waits || waits_again || state.message.is_some()) {
                     entry.journal.state(entry.key, event.run, state);
                 }
             }

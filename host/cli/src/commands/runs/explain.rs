@@ -11,7 +11,7 @@ use super::find::{self, Found};
 use super::json::{flow_record, run_record};
 use super::names::Names;
 use super::watch::hooks;
-use super::words;
+use super::{waiting, words};
 use crate::config::Config;
 use crate::error::Result;
 use crate::exit_code;
@@ -155,7 +155,11 @@ impl Explainer<'_> {
                 self.say(format!("it waits for its next attempt{}", until.unwrap_or_default()));
             }
             StateType::Pending => {
-                self.say("it waits for a slot: the runs before it use all of them")
+                let (why, of_hosts) = waiting::of_run(self.reader, &self.flow, run, &names)?;
+                self.say(why);
+                if of_hosts {
+                    self.hint(waiting::HINT);
+                }
             }
             StateType::Running => self.say("it is running"),
             StateType::Cancelling => self.say("it was asked to stop and has not yet"),
@@ -253,6 +257,11 @@ impl Explainer<'_> {
                 ));
             }
         }
+        let reasons = waiting::of_flow(self.reader, &self.flow, NAMED)?;
+        if !reasons.is_empty() {
+            self.hint(waiting::HINT);
+        }
+        reasons.into_iter().for_each(|reason| self.say(reason));
         let free = stores::directory(self.config).ok().and_then(stores::free_bytes);
         if free.is_some_and(|free| free < FULL_BELOW) {
             self.say("the disk of the data directory is full: nothing new is started until there is room");

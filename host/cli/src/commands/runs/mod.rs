@@ -17,6 +17,7 @@ mod resume;
 mod show;
 mod show_run;
 mod tree;
+mod waiting;
 mod watch;
 mod words;
 

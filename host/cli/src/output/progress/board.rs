@@ -17,6 +17,8 @@ use crate::config::LogChoice;
 pub(crate) const KEPT_FAILURES: usize = 20;
 /// Lines of a run's log that are kept in case it fails.
 const KEPT_LINES: usize = 10;
+/// Reasons for which runs wait that are shown; further ones are not.
+const KEPT_WAITS: usize = 20;
 /// Log lines that may wait to be shown; more are counted and left out.
 const WAITING_LINES: usize = 10_000;
 
@@ -66,6 +68,9 @@ pub(crate) struct Board {
     pub(crate) failures_shown: usize,
     lines: VecDeque<(Arc<str>, LogLine)>,
     lines_left_out: u64,
+    /// Why runs of a stage wait, each reason once, and the first run that it was said of.
+    waits: Vec<(usize, Arc<str>, Arc<str>)>,
+    waits_shown: usize,
 }
 
 struct Live {
@@ -118,6 +123,8 @@ impl Board {
             failures_shown: 0,
             lines: VecDeque::new(),
             lines_left_out: 0,
+            waits: Vec::new(),
+            waits_shown: 0,
         }
     }
 
@@ -222,6 +229,14 @@ impl Board {
         (self.lines.drain(..).collect(), std::mem::take(&mut self.lines_left_out))
     }
 
+    /// Runs that wait, and why, to show now.
+    pub(crate) fn take_waits(&mut self) -> Vec<(Arc<str>, Arc<str>)> {
+        let new = self.waits.get(self.waits_shown..).unwrap_or_default();
+        let new = new.iter().map(|(_, name, why)| (Arc::clone(name), Arc::clone(why))).collect();
+        self.waits_shown = self.waits.len();
+        new
+    }
+
     /// Failures to show now.
     pub(crate) fn take_failures(&mut self) -> Vec<Failed> {
         let new = self.failures.get(self.failures_shown..).unwrap_or_default().to_vec();
@@ -298,6 +313,16 @@ impl Board {
             StateType::Pending | StateType::Paused => {
                 counts.running -= u64::from(self.running.remove(&run));
                 counts.waiting -= u64::from(self.waiting.remove(&run));
+                if let Some(why) = &state.message
+                    && state.kind == StateType::Pending
+                    && self.waits.len() < KEPT_WAITS
+                    && !self
+                        .waits
+                        .iter()
+                        .any(|(stage, _, told)| *stage == live.stage && told == why)
+                {
+                    self.waits.push((live.stage, Arc::clone(&live.name), Arc::clone(why)));
+                }
             }
             _ => {}
         }

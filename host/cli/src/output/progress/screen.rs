@@ -13,6 +13,7 @@ use super::board::{Board, Failed, KEPT_FAILURES, Watcher};
 use super::live::LiveDisplay;
 use super::plain::PlainLines;
 use crate::app::OutputFormat;
+use crate::output::escape;
 use crate::output::failure::short;
 use crate::output::ui::{Ui, cyan, dim, red, yellow};
 use crate::text::state_words;
@@ -149,7 +150,7 @@ impl<'a> Painter<'a> {
     fn news(&mut self) {
         let mut board = self.watcher.board();
         let (lines, left_out) = board.take_lines();
-        let failures = board.take_failures();
+        let (waits, failures) = (board.take_waits(), board.take_failures());
         let last = board.failures_shown == KEPT_FAILURES;
         drop(board);
         for (name, line) in &lines {
@@ -157,6 +158,11 @@ impl<'a> Painter<'a> {
         }
         if left_out > 0 {
             self.ui.talk(dim().apply_to(format_args!("… {left_out} log lines left out")));
+        }
+        for (name, why) in &waits {
+            // As long as it is: it goes host by host.
+            let why = escape::line(why);
+            self.ui.talk(format_args!("{} waits: {why}", dim().apply_to(short(name))));
         }
         if self.show == Show::OneRun {
             let lines = failures.iter().flat_map(|failure| &failure.lines);

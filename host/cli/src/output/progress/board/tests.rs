@@ -107,3 +107,21 @@ fn what_is_kept_is_bounded() {
     assert_eq!((lines.len(), left_out), (WAITING_LINES, 20_000 - WAITING_LINES as u64));
     assert_eq!(script.board.total().failed, 100);
 }
+
+#[test]
+fn a_reason_to_wait_is_told_once_a_stage() {
+    let mut script = Script::new(LogChoice::Off);
+    let runs = [script.submit("a", 0), script.submit("a", 1), script.submit("b", 0)];
+    for run in runs {
+        let why = State::pending_for(Timestamp::default(), "no host carries it");
+        script.tell(run, EventKind::State(why));
+    }
+    let told: Vec<_> = script.board.take_waits().iter().map(|(name, _)| name.to_string()).collect();
+    assert_eq!(told, ["a[0]", "b[0]"]);
+    assert!(script.board.take_waits().is_empty());
+    for number in 0..2 * KEPT_WAITS {
+        let why = State::pending_for(Timestamp::default(), number.to_string());
+        script.tell(runs[0], EventKind::State(why));
+    }
+    assert_eq!(script.board.take_waits().len(), KEPT_WAITS - 2);
+}
