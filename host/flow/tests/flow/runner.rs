@@ -1,16 +1,14 @@
 //! Flows on real executors, with tasks that are scripts.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::support::{Bench, ScriptedInvoker, failure, plan, value};
 use sandmill_core::{EventKind, StateType};
 use sandmill_flow::FlowRunFuture;
 use sandmill_wire::{EndKind, Outcome};
 use serde_json::json;
-use support::{Bench, ScriptedInvoker, failure, plan, value};
 
 /// Long enough for anything that ends at all.
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));

@@ -1,19 +1,17 @@
 //! Runs that were tried before their flow was left: when they are tried again once it is taken up,
 //! and how often.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::history::History;
+use crate::support::{Bench, ScriptedInvoker, failure, plan, value};
 use sandmill_core::{AttemptEnd, Clock, EventKind, StateType, Timestamp};
 use sandmill_flow::FlowRunFuture;
 use sandmill_store::{Recorded, RunKey, RunRecord};
 use sandmill_wire::{End, EndKind, Outcome};
 use serde_json::json;
-use support::history::History;
-use support::{Bench, ScriptedInvoker, failure, plan, value};
 
 /// Long enough for anything that ends at all.
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
@@ -97,7 +95,8 @@ fn a_run_that_waited_for_its_retry_waits_for_it_when_its_flow_is_taken_up() {
 fn a_clock_that_was_set_back_keeps_no_run_waiting() {
     let history = History::new();
     let run = sandmill_wire::RunId::new();
-    let journal = support::history::create(history.store(), sandmill_wire::RunId::new(), None);
+    let journal =
+        crate::support::history::create(history.store(), sandmill_wire::RunId::new(), None);
     let flow = journal.flow();
     let at = Timestamp::from_micros(Clock::system().now().as_micros() + 86_400_000_000);
     journal.submitted(KEY, run, &"a".into(), [0; 16], at);

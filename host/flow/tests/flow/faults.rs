@@ -1,8 +1,6 @@
 //! Every kind of fault, with its place; and that all of them come at once.
 
-mod support;
-
-use support::{HEAD, check, given};
+use crate::support::{HEAD, check, given};
 
 /// The faults of a text below [`HEAD`] (which has two lines), one a line, with places and hints.
 fn faults_of(tasks: &str) -> Vec<String> {

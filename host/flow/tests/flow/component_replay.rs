@@ -1,14 +1,12 @@
 //! Flow components and their journals: cut after any record, a flow that is taken up again is told
 //! the same and does nothing twice.
 
-mod guest;
-
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use guest::{Guest, at, each, json_of, known, one, result, target, task, value};
+use crate::guest::{Guest, at, each, json_of, known, one, result, target, task, value};
 use parking_lot::{Condvar, Mutex};
 use sandmill_core::{
     CancelToken, Clock, Events, FlowArgument, FlowElements, FlowNext, FlowReturnWhen, FlowWatched,

@@ -1,21 +1,19 @@
 //! Flows that are written down, stopped somewhere, and taken up again: what had ended is not
 //! called again, and they come to the same.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::support::history::History;
+use crate::support::{Bench, ScriptedInvoker, failure, plan, value};
 use parking_lot::Mutex;
 use sandmill_core::{EventKind, StateType};
 use sandmill_flow::{FlowRunFuture, FlowStopper, JOURNAL_MISMATCH, Plan, Rerun, Reuse};
 use sandmill_store::Recorded;
 use sandmill_wire::{End, EndKind, Outcome, RunId};
 use serde_json::json;
-use support::history::History;
-use support::{Bench, ScriptedInvoker, failure, plan, value};
 
 /// Long enough for anything that ends at all.
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
@@ -219,7 +217,7 @@ fn runs_that_had_ended_are_told_of_and_counted_as_reused() {
     // Every run is told of, so that displays are right, and the failed ones have failed.
     assert_eq!(bench.log.ends().len(), CHAIN_CALLS + 1);
     assert_eq!(future.report().failed_count(), 3);
-    let ids = |log: &support::Log| -> BTreeMap<String, RunId> {
+    let ids = |log: &crate::support::Log| -> BTreeMap<String, RunId> {
         let events = log.events();
         let submitted = events.iter().filter_map(|event| match &event.kind {
             EventKind::Submitted(submitted) => Some((submitted.name.to_string(), event.run)),
@@ -374,7 +372,7 @@ fn what_a_wrapping_executor_grants_keeps_results_from_being_taken_for_pure() {
     bytes(&first);
     let invoker = mending(&broken);
     let bench = Bench::inline(Arc::clone(&invoker));
-    let journal = support::history::create(history.store(), RunId::new(), Some(first.id()));
+    let journal = crate::support::history::create(history.store(), RunId::new(), Some(first.id()));
     let options = sandmill_flow::StartOptions {
         journal: Some(journal),
         rerun: Some(Rerun { of: first.id(), reuse: Reuse::Pure }),

@@ -1,12 +1,11 @@
 //! Flow components in the sandbox: what they ask goes to whoever makes their calls, what it says is
 //! what they see, and nothing of it is a task's.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::{end, flow, guest, limits, number, sandbox};
 use sandmill_core::{
     CallOptions, CancelToken, Component, Events, FlowArgument, FlowCalls, FlowElements, FlowEnd,
     FlowInstance, FlowInvoker as _, FlowNext, FlowReturnWhen, FlowTarget, FlowWatched, FutureKey,
@@ -14,7 +13,6 @@ use sandmill_core::{
 };
 use sandmill_sandbox::{FLOW_HANDLES, Sandbox};
 use sandmill_wire::{End, EndKind, Failure, Outcome, RunId, TrapKind, Value};
-use support::{end, flow, guest, limits, number, sandbox};
 
 /// Imports of the functions that these flows call.
 const IMPORTS: &str = r#"
@@ -164,7 +162,7 @@ fn a_task_must_not_use_futures() {
     let told = "only a flow may call tasks";
     // Also where its component has flows: it is run as a task.
     for component in [guest(IMPORTS, "", body), flow(IMPORTS, "t", body)] {
-        let ran = support::run(&sandbox(), &support::call(&component));
+        let ran = crate::support::run(&sandbox(), &crate::support::call(&component));
         let (kind, message) = end(&ran.report);
         assert_eq!(kind, EndKind::Trapped(TrapKind::Contract));
         assert!(message.contains(told), "{message}");

@@ -1,17 +1,15 @@
 //! What is called around a flow, in which order, and what becomes of it in every combination.
 
-mod support;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::support::history::History;
+use crate::support::{Bench, ScriptedInvoker, failure, value};
 use sandmill_core::{EventKind, LogSource, StateType};
 use sandmill_flow::{FlowRunFuture, HOOK_EXIT, HOOK_FAILED, HOOK_START};
 use sandmill_store::Recorded;
 use sandmill_wire::{End, EndKind, Outcome};
 use serde_json::json;
-use support::history::History;
-use support::{Bench, ScriptedInvoker, failure, value};
 
 /// Long enough for anything that ends at all.
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
@@ -40,7 +38,8 @@ fn with_hooks(start: &str, task: &str, exit: &str) -> String {
 
 fn hooked(start: &str, task: &str, exit: &str) -> Arc<sandmill_flow::Plan> {
     let text = format!("components.t.path = 't.wasm'\n{}", with_hooks(start, task, exit));
-    support::check(&text, &support::given(&[])).unwrap_or_else(|faults| panic!("{faults}"))
+    crate::support::check(&text, &crate::support::given(&[]))
+        .unwrap_or_else(|faults| panic!("{faults}"))
 }
 
 /// What is written to a file line by line, by commands.

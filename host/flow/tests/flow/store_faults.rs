@@ -1,7 +1,5 @@
 //! Flows whose store does not keep up, finds its disk full, or fails.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use crate::support::history::{History, create};
+use crate::support::{Bench, ScriptedInvoker, component, plan, value};
 use parking_lot::Mutex;
 use sandmill_core::{CallOptions, State, StateType};
 use sandmill_flow::{
@@ -18,8 +18,6 @@ use sandmill_flow::{
 use sandmill_store::{Health, Journal, MAX_BACKLOG, MAX_INLINE_RESULT, Reader, Recorded};
 use sandmill_wire::{EndKind, Outcome, RunId, Value};
 use serde_json::json;
-use support::history::{History, create};
-use support::{Bench, ScriptedInvoker, component, plan, value};
 
 /// Long enough for anything that ends at all.
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));

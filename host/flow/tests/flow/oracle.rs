@@ -2,19 +2,17 @@
 //! of each task, from what became of those before it, what has to become of it.
 
 mod play;
-#[path = "../support/mod.rs"]
-mod support;
 mod word;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use play::{Key, Way, play, scripted};
+use self::play::{Key, Way, play, scripted};
+use self::word::compare;
+use crate::support::plan;
 use proptest::prelude::*;
 use sandmill_flow::{Blame, Cause, Conclusion, Ended, NodeId, Schedule, Step};
 use sandmill_wire::{RunId, Value};
-use support::plan;
-use word::compare;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {

@@ -1,15 +1,13 @@
 //! How runs end: values, traps, and every limit, by guests that no toolchain would make.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
+use crate::support::*;
 use sandmill_core::{
     Call, CallOptions, CancelToken, Component, Invoker as _, Limits, LogLevel, LogSource,
 };
 use sandmill_sandbox::MAX_MEMORIES;
 use sandmill_wire::{EndKind, TrapKind, Value};
-use support::*;
 
 /// No run here takes this long but one that hangs.
 const SOON: Duration = Duration::from_secs(20);

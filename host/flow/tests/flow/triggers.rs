@@ -1,15 +1,13 @@
 //! What triggers, skips, ways to take errors and the ends of maps come to, in words and values. That
 //! they hold in every flow is the oracle's to say.
 
-mod support;
-
 use std::collections::BTreeMap;
 
+use crate::support::plan;
 use sandmill_core::{State, Timestamp};
 use sandmill_flow::{Blame, Cause, Conclusion, Ended, Schedule, Step};
 use sandmill_wire::{EndKind, Outcome, RunId, Value};
 use serde_json::{Value as Json, json};
-use support::plan;
 
 /// What became of a flow: each run by name, as its arguments or why it did not run.
 struct Played {

@@ -1,12 +1,10 @@
 //! What a guest can make the host keep for it has bounds.
 
-mod support;
-
 use std::sync::Arc;
 
+use crate::support::*;
 use sandmill_core::{Attempt, CancelToken, Event, Events, Invoker as _};
 use sandmill_wire::{EndKind, RunId, TrapKind};
-use support::*;
 
 #[test]
 fn an_observer_that_panics_in_a_host_call_harms_no_run() {

@@ -1,13 +1,11 @@
 //! A run without grants is a function of its call: no time, no randomness, nothing left over.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
+use crate::support::*;
 use sandmill_core::{Call, CallOptions, DirGrant, Grants};
 use sandmill_sandbox::{VIRTUAL_MONOTONIC_START, VIRTUAL_WALL_START};
 use sandmill_wire::{EndKind, Value};
-use support::*;
 
 const CLOCKS: &str =
     "(import \"wasi:clocks/monotonic-clock@0.2.0\" \"now\" (func $now (result i64)))
@@ -58,7 +56,7 @@ fn randomness_follows_from_the_call() {
     );
     let sandbox = sandbox();
     let one = number(&run(&sandbox, &call(&component)).report);
-    assert_eq!(one, number(&run(&support::sandbox(), &call(&component)).report));
+    assert_eq!(one, number(&run(&crate::support::sandbox(), &call(&component)).report));
     let other = Value::check(vec![0xde, 0, 0], &Default::default()).unwrap();
     let other = Call::new(&component, "t", other);
     assert_ne!(one, number(&run(&sandbox, &other).report));

@@ -1,14 +1,12 @@
 //! The compile cache: a warm start uses it, and nothing that is not this user's own gets through.
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use crate::support::*;
 use sandmill_core::{Component, Invoker as _};
 use sandmill_sandbox::{CacheConfig, CacheDiagnosis, Sandbox, SandboxConfig};
-use support::*;
 
 fn sandbox_at(path: &Path) -> Sandbox {
     let cache = CacheConfig::Dir(path.to_owned());

@@ -1,14 +1,14 @@
 //! Flows that run out of time, and scripts that are woken from elsewhere, cancel what they called,
 //! and call flows.
 
-mod support;
-
 use std::collections::VecDeque;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use crate::support::history::History;
+use crate::support::{Bench, ScriptedInvoker, component, plan, value};
 use parking_lot::Mutex;
 use sandmill_core::future::Promise;
 use sandmill_core::{CallOptions, Report, StateType, Usage};
@@ -18,8 +18,6 @@ use sandmill_flow::{
 };
 use sandmill_wire::{End, EndKind, Outcome, RunId, Value};
 use serde_json::json;
-use support::history::History;
-use support::{Bench, ScriptedInvoker, component, plan, value};
 
 /// Long enough for anything that ends at all.
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
@@ -359,7 +357,7 @@ fn a_flow_whose_script_panics_ends_and_can_be_taken_up() {
         on_start: None,
         on_exit: None,
     };
-    let journal = Some(support::history::create(history.store(), RunId::new(), None));
+    let journal = Some(crate::support::history::create(history.store(), RunId::new(), None));
     let options = StartOptions { journal, ..StartOptions::default() };
     let runner = bench.runner();
     let future = runner.start_program(program, options);
@@ -410,7 +408,7 @@ fn a_flow_that_was_killed_while_it_was_cancelled_is_cancelled() {
     assert_eq!(future.wait(PATIENCE).kind, StateType::Cancelled);
 
     // What a kill would have left behind.
-    let store = support::history::open(dir.path());
+    let store = crate::support::history::open(dir.path());
     let bench = Bench::pool(tasks(), 2);
     let journal = Some(store.take_up(future.id(), bench.events.clock().now()).unwrap());
     let options = StartOptions { journal, ..StartOptions::default() };

@@ -1,22 +1,19 @@
 //! A flow component whose journal cannot be read for a moment: it is left as it is, and goes on once
 //! the journal can be read again.
 
-mod guest;
-mod support;
-
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use guest::{Guest, LARGE, one, result, target, value};
+use crate::guest::{Guest, LARGE, one, result, target, value};
+use crate::support::history::{History, create};
 use sandmill_core::{Clock, Events, Executor, Invoker, StartContext};
 use sandmill_executors::{PoolConfig, PoolExecutor};
 use sandmill_flow::{FlowRunFuture, FlowRunner, StartOptions};
 use sandmill_store::Journal;
 use sandmill_wire::{End, EndKind, Outcome, RunId};
 use serde_json::json;
-use support::history::{History, create};
 
 /// Long enough for anything that ends at all.
 const PATIENCE: Duration = Duration::from_secs(60);

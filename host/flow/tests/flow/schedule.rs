@@ -1,14 +1,12 @@
 //! The schedule by itself: random graphs, and what has to hold of every one.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::support::plan;
 use proptest::prelude::*;
 use sandmill_flow::{Blame, Cause, Conclusion, Ended, NodeId, Plan, Schedule, Step};
 use sandmill_wire::{RunId, Value};
-use support::plan;
 
 /// One task of a random flow: what it takes of earlier tasks.
 #[derive(Debug, Clone)]

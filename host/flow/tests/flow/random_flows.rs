@@ -1,19 +1,17 @@
 //! Random flows, interrupted at random moments: taken up as often as it takes, they come to what
 //! they come to undisturbed, and nothing that ended is called again.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::history::History;
+use crate::support::{Bench, ScriptedInvoker, failure, plan, value};
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use sandmill_flow::{FlowRunFuture, FlowStopper, Plan};
 use sandmill_wire::{End, EndKind, Outcome};
 use serde_json::json;
-use support::history::History;
-use support::{Bench, ScriptedInvoker, failure, plan, value};
 
 /// Long enough for anything that ends at all.
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));

@@ -1,8 +1,6 @@
 //! Flows whose process is killed: at random moments, and at every named point of the store. What
 //! was written down as ended is not called again, and the flow comes to the same bytes.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,13 +8,13 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::support::history::{create, open};
+use crate::support::{Bench, ScriptedInvoker, failure, plan, value};
 use sandmill_core::{Clock, StateType};
 use sandmill_flow::{FlowRunFuture, StartOptions};
 use sandmill_store::{Reader, StoreError, failpoint};
 use sandmill_wire::RunId;
 use serde_json::json;
-use support::history::{create, open};
-use support::{Bench, ScriptedInvoker, failure, plan, value};
 
 /// Long enough for anything that ends at all.
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
@@ -100,7 +98,7 @@ impl Scene {
     fn spawn(&self, point: Option<&str>) -> Child {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
-            .args(["a_process_that_may_be_killed", "--exact", "--nocapture"])
+            .args(["killed::a_process_that_may_be_killed", "--exact", "--nocapture"])
             .env(DIRECTORY, self.directory.path())
             .env(RUN, self.run.to_string())
             .stdout(Stdio::null())

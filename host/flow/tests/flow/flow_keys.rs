@@ -2,19 +2,17 @@
 //! is called around the flow: each right and wrong, with its place.
 
 mod header;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::{HEAD, given, info};
 use sandmill_core::{
     CachePolicy, Component, ComponentInfo, RetryDelay, RetryPolicy, TaskDescriptor,
 };
 use sandmill_flow::{Amount, ComponentSpec, FlowFile, MapPolicy, Plan, Trigger};
 use serde_json::json;
-use support::{HEAD, given, info};
 
 /// The component of the tests, with a task that hooks can call.
 fn source(_: &ComponentSpec) -> Result<(Component, Arc<ComponentInfo>), String> {
@@ -28,7 +26,7 @@ fn source(_: &ComponentSpec) -> Result<(Component, Arc<ComponentInfo>), String> 
         .to_string(),
         result: "{}".to_owned(),
     });
-    Ok((support::component(), Arc::new(info)))
+    Ok((crate::support::component(), Arc::new(info)))
 }
 
 fn plan(text: &str) -> Arc<Plan> {

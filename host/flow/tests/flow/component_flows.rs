@@ -1,14 +1,12 @@
 //! Flow components on real executors: what they call, wait for, cancel and let go of, with and
 //! without a history, and flows inside of flows.
 
-mod guest;
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use guest::{Guest, at, detached, each, json_of, known, one, result, target, value};
+use crate::guest::{Guest, at, detached, each, json_of, known, one, result, target, value};
+use crate::support::history::{History, create};
 use sandmill_core::{
     Clock, Events, Executor, FlowArgument, FlowCalls, FlowElements, FlowInvoker, FlowNext,
     FlowReturnWhen, FlowWatched, Invoker, StartContext,
@@ -21,7 +19,6 @@ use sandmill_flow::{
 use sandmill_store::Journal;
 use sandmill_wire::{End, EndKind, Outcome, RunId, Value};
 use serde_json::{Value as Json, json};
-use support::history::{History, create};
 
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
 
@@ -346,12 +343,12 @@ fn flows_that_call_themselves_come_to_an_end() {
         match end.outcome {
             Outcome::Value(value) => {
                 let depth = json_of(&value).as_u64().expect("a number") + 1;
-                Ok(Outcome::Value(guest::value(&json!(depth))))
+                Ok(Outcome::Value(crate::guest::value(&json!(depth))))
             }
             Outcome::Ended(end) => {
                 assert_eq!(end.kind, EndKind::Refused);
                 assert!(end.message.contains("deep"), "{}", end.message);
-                Ok(Outcome::Value(guest::value(&json!(1))))
+                Ok(Outcome::Value(crate::guest::value(&json!(1))))
             }
             Outcome::Failure(failure) => panic!("{failure}"),
         }
