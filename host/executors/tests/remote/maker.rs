@@ -12,7 +12,7 @@ use sandmill_wire::End;
 use crate::ways::MemoryWay;
 
 /// Calls in a map that is very long for it.
-pub(crate) const MANY: u64 = 1_000_000;
+pub(crate) const MANY: u64 = 100_000;
 /// Whether its slots are in the process that looks at it.
 pub(crate) const IN_THIS_PROCESS: bool = false;
 
