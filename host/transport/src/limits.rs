@@ -7,8 +7,9 @@ pub const MAX_FRAME: usize = 1 << 20;
 /// The largest frame that is taken. A frame says its length first, so one that is larger ends the
 /// link before anything is allocated for it.
 pub const MAX_RECEIVED_FRAME: usize = MAX_FRAME + (64 << 10);
-/// The bytes that a large value travels in at a time, so that heartbeats come through between them.
-pub const CHUNK: usize = 256 << 10;
+/// The bytes that a large value travels in at a time. What came of a chunk that broke off is lost: on
+/// a link of 64 kbit/s, at most eight seconds' worth.
+pub const CHUNK: usize = 64 << 10;
 /// The largest chunk that is taken.
 pub const MAX_RECEIVED_CHUNK: usize = CHUNK + 1024;
 /// The largest value that is carried by digest.
@@ -24,7 +25,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long nothing may come before a side asks whether the other is there.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(4);
-/// How long the answer may take; together with the interval it stays below 15 seconds.
+/// How long nothing may come after that either, before the connection is given up; together with the
+/// interval it stays below 15 seconds. Any byte counts, so a connection that is only slow stays.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection that has been refused or is done may take to go, so that the other side
 /// can read why.
@@ -48,8 +50,9 @@ pub const STREAM_WINDOW: u32 = 4 << 20;
 pub const CONNECTION_WINDOW: u32 = 16 << 20;
 /// What is kept to be sent for each request.
 pub const SEND_BUFFER: usize = 256 << 10;
-/// What the kernel and TLS may each hold unsent of one connection: on a link of 64 kbit/s, a
-/// heartbeat waits two seconds behind it.
+/// What the kernel and TLS are asked to hold unsent of one connection, each. The kernel takes what it is
+/// given at a time beyond that, so that on a link of 64 kbit/s a heartbeat has been seen to wait twelve
+/// seconds behind a value; that is why parts of values count as life too.
 pub const UNSENT: u32 = 16 << 10;
 /// Bytes of messages that wait in a [`LinkSender`](crate::direct::LinkSender) to be sent. Whoever
 /// has more waits.

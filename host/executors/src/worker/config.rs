@@ -37,6 +37,13 @@ pub const MAX_SPECS: usize = 10_000;
 pub const MAX_COMPONENTS: usize = 4_096;
 /// Values that a worker keeps for orders to come.
 pub const MAX_VALUES: usize = 65_536;
+/// Bytes of values whose transfers broke off that a worker keeps, so that they need not be sent again:
+/// 64 MiB. What came of a larger one is not kept.
+pub const PARTIAL_BYTES: u64 = 64 << 20;
+/// Values of which it keeps a beginning.
+pub const MAX_PARTIALS: usize = 64;
+/// How long it keeps one that nobody goes on with.
+pub const PARTIAL_PATIENCE: Duration = Duration::from_secs(300);
 /// Slots of one worker.
 pub const MAX_WORKER_SLOTS: usize = 4_096;
 /// Bytes of what runs of one coordinator said that wait for its link: 4 MiB.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use sandmill_transport::direct::Life;
 use sandmill_transport::message::{
     FromWorker, Goodbye, Hello, LeaseId, Load, Order, Payload, RunLease, Spec, ToWorker, Versions,
     Welcome,
@@ -51,6 +52,17 @@ impl Worker {
     /// # Errors
     /// When the worker has no version in common with the peer, no room, or is going away.
     pub fn open(&self, peer: &str, hello: &Hello) -> Result<WorkerSession, Goodbye> {
+        self.open_alive(peer, hello, Life::default())
+    }
+
+    /// The same over a link that notes what comes before it is whole: a message that is long on its
+    /// way, or a value, is no silence.
+    pub(super) fn open_alive(
+        &self,
+        peer: &str,
+        hello: &Hello,
+        life: Life,
+    ) -> Result<WorkerSession, Goodbye> {
         let shared = &self.shared;
         let Some(protocol) = Versions::OURS.common(hello.versions) else {
             return Err(Goodbye::Version { ours: Versions::OURS, theirs: hello.versions });
@@ -87,6 +99,7 @@ impl Worker {
             specs: HashMap::new(),
             outbox: Arc::clone(&outbox),
             silence: heartbeat * HEARTBEATS_MISSED,
+            life,
             stop: stop.clone(),
         };
         tokio::spawn(reader.read(asked));
@@ -122,22 +135,18 @@ struct Reader {
     specs: HashMap<u32, Arc<SpecEntry>>,
     outbox: Arc<Outbox>,
     silence: Duration,
+    life: Life,
     stop: CancellationToken,
 }
 
 impl Reader {
     async fn read(mut self, mut asked: mpsc::Receiver<ToWorker>) {
         loop {
-            let next = async {
-                // Whoever asks without listening is not listened to.
-                self.outbox.room().await;
-                tokio::time::timeout(self.silence, asked.recv()).await
-            };
             let message = tokio::select! {
-                next = next => next,
+                next = self.next(&mut asked) => next,
                 () = self.stop.cancelled() => return,
             };
-            let Ok(Some(message)) = message else {
+            let Some(message) = message else {
                 self.shared.state.lock().link_lost(self.session, self.number);
                 return;
             };
@@ -148,6 +157,23 @@ impl Reader {
                     state.close(self.session, Some(goodbye));
                 }
                 return;
+            }
+        }
+    }
+
+    /// The next message; none when the link is over, or was silent for too long.
+    async fn next(&self, asked: &mut mpsc::Receiver<ToWorker>) -> Option<ToWorker> {
+        // Whoever asks without listening is not listened to.
+        self.outbox.room().await;
+        let mut until = Instant::now() + self.silence;
+        loop {
+            if let Ok(message) = tokio::time::timeout_at(until, asked.recv()).await {
+                return message;
+            }
+            // Over a slow link a message is long on its way, and stands behind values.
+            until = Instant::from_std(self.life.heard()?) + self.silence;
+            if until <= Instant::now() {
+                return None;
             }
         }
     }

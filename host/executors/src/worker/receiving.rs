@@ -1,4 +1,5 @@
-//! Bytes that come to a worker by their digest, and those that are asked of it.
+//! Bytes that come to a worker by their digest, and those that are asked of it. What came of bytes that
+//! broke off is kept for the next try (`partials`).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,7 +9,7 @@ use sandmill_transport::message::Goodbye;
 use sandmill_wire::Digest;
 
 use super::components::Bring;
-use super::config::ROOM_PATIENCE;
+use super::config::{PARTIAL_PATIENCE, ROOM_PATIENCE};
 use super::shared::Shared;
 use super::state::Stage;
 use super::worker::Worker;
@@ -19,7 +20,7 @@ const FIRST_ROOM: usize = 1 << 20;
 const HASH_HERE: usize = 256 << 10;
 
 /// Bytes on their way to a worker, with room set aside for them. When this goes before it is
-/// finished, they are forgotten.
+/// finished, they are forgotten, or kept for its sender to go on with ([`Receiving::go_on`]).
 pub struct Receiving {
     shared: Arc<Shared>,
     digest: Digest,
@@ -27,6 +28,8 @@ pub struct Receiving {
     bytes: BytesMut,
     is_component: bool,
     done: bool,
+    /// For whom what came is kept.
+    kept_for: Option<String>,
 }
 
 impl Worker {
@@ -50,6 +53,7 @@ impl Worker {
                     ),
                     is_component,
                     done: false,
+                    kept_for: None,
                 }));
             }
             if tokio::time::timeout_at(until, changed).await.is_err() {
@@ -106,12 +110,28 @@ impl Worker {
 }
 
 impl Receiving {
+    /// Goes on where the same side's last try broke off, if it did; the bytes that came of that. From
+    /// now on what comes is kept for it, for [`PARTIAL_PATIENCE`](super::PARTIAL_PATIENCE), where it
+    /// breaks off again. `peer` is who that is by the link's word.
+    pub fn go_on(&mut self, peer: &str) -> &[u8] {
+        let kept = self.shared.state.lock().partials.take(peer, self.digest, self.size);
+        self.bytes = kept.unwrap_or_else(|| std::mem::take(&mut self.bytes));
+        self.kept_for = Some(peer.to_owned());
+        &self.bytes
+    }
+
+    /// Lets go of what came, which is not what it was said to be.
+    pub fn forget(mut self) {
+        self.kept_for = None;
+    }
+
     /// Takes the next of the bytes.
     ///
     /// # Errors
     /// When they are more than was said.
     pub fn push(&mut self, chunk: &[u8]) -> Result<(), Goodbye> {
         if (self.bytes.len() + chunk.len()) as u64 > self.size {
+            self.kept_for = None;
             let words = format!("more bytes came than the {} that were announced", self.size);
             return Err(Goodbye::Protocol(words));
         }
@@ -163,7 +183,13 @@ impl Drop for Receiving {
         if self.done {
             return;
         }
+        let bytes = std::mem::take(&mut self.bytes);
         let mut state = self.shared.state.lock();
+        if let Some(peer) = self.kept_for.take() {
+            let now = Instant::now();
+            state.partials.keep(peer, (self.digest, self.size), bytes, now);
+            state.look_at(now + PARTIAL_PATIENCE);
+        }
         if self.is_component {
             state.components.broke_off(&self.digest, Instant::now());
             // It is asked for again after a while.

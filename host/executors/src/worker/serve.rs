@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use sandmill_transport::direct::{
-    ChunkStream, Listener, OpenLink, Peer, ServeError, ServeOptions, WorkerService, serve_with,
+    ChunkError, ChunkStream, Listener, OpenLink, Peer, ServeError, ServeOptions, WorkerService,
+    serve_with,
 };
 use sandmill_transport::message::{Goodbye, Hello, WorkerStatusReport};
 use sandmill_transport::security::ServerSecurity;
@@ -17,32 +18,52 @@ use tokio_util::sync::CancellationToken;
 use super::link::WorkerSession;
 use super::worker::Worker;
 
-/// How long the next chunk of bytes on their way may take: a slow link brings one in half a minute.
+/// How long the next chunk of bytes on their way may take: a link of 16 kbit/s brings one in half a
+/// minute.
 pub const CHUNK_PATIENCE: Duration = Duration::from_secs(60);
 
 #[async_trait]
 impl WorkerService for Worker {
     async fn open(&self, peer: &Peer, hello: Hello) -> Result<OpenLink, Goodbye> {
         // By its name: its address is another after each broken link.
-        let opened = Self::open(self, &peer.name, &hello)?;
+        let opened = self.open_alive(&peer.name, &hello, peer.life.clone())?;
         let WorkerSession { welcome, to_worker, from_worker } = opened;
         Ok(OpenLink { welcome, to_worker, from_worker })
     }
 
     async fn put(
         &self,
-        _: &Peer,
+        peer: &Peer,
         digest: Digest,
         size: u64,
         mut chunks: ChunkStream,
     ) -> Result<(), Goodbye> {
         let Some(mut receiving) = self.receive(digest, size).await? else { return Ok(()) };
+        let kept = receiving.go_on(&peer.name);
+        let goes_on = !kept.is_empty();
+        if goes_on && !chunks.begin_after(kept).await {
+            receiving.forget();
+            return Err(Goodbye::Protocol("the bytes cannot be gone on with".to_owned()));
+        }
         loop {
             let next = tokio::time::timeout(CHUNK_PATIENCE, chunks.next()).await;
             let next = next.map_err(|_| Goodbye::Busy("the bytes did not come on".to_owned()))?;
             match next {
                 Some(Ok(chunk)) => receiving.push(&chunk)?,
-                Some(Err(error)) => return Err(Goodbye::Protocol(error.to_string())),
+                // Should it stand still, it may try again, and goes on from here.
+                Some(Err(error)) if error.is_broken_off() => {
+                    return Err(Goodbye::Busy(error.to_string()));
+                }
+                Some(Err(error)) => {
+                    receiving.forget();
+                    return Err(match error {
+                        ChunkError::WrongDigest(_) if goes_on => Goodbye::Busy(
+                            "what came before does not fit what came now: send all of it"
+                                .to_owned(),
+                        ),
+                        error => Goodbye::Protocol(error.to_string()),
+                    });
+                }
                 None => return receiving.finish().await,
             }
         }

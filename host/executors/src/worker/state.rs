@@ -15,6 +15,7 @@ use super::attending::Attending;
 use super::components::Components;
 use super::config::{STARTED_AFTER, WorkerConfig};
 use super::ending::{self, Wrapped, wrap};
+use super::partials::Partials;
 use super::session::{Held, Kept, Phase, Session, Sessions};
 use super::shared::Bells;
 use super::values::{Results, Values};
@@ -62,6 +63,7 @@ pub(super) struct State {
     pub(super) idle: usize,
     pub(super) components: Components,
     pub(super) values: Values,
+    pub(super) partials: Partials,
     pub(super) results: Results,
     pub(super) counters: Counters,
     /// When runs that wait have to have ended: when, serial, run.
@@ -113,6 +115,7 @@ impl State {
             idle: 0,
             components: Components::new(config.components_bytes),
             values: Values::new(config.values_bytes),
+            partials: Partials::default(),
             results: Results::default(),
             counters: Counters::default(),
             deadlines: BTreeSet::new(),

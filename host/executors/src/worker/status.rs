@@ -31,7 +31,7 @@ pub struct WorkerStatus {
     pub results: usize,
     /// The components that are ready.
     pub components: Vec<Digest>,
-    /// Bytes of components that are held or on their way.
+    /// Bytes of components that are held or on their way, and of what came of values that broke off.
     pub component_bytes: u64,
     /// Bytes of large arguments that are held or on their way.
     pub value_bytes: u64,
@@ -136,7 +136,7 @@ impl Worker {
             kept: sessions.values().map(|session| session.kept).sum(),
             results: state.results.len(),
             components: ready,
-            component_bytes: components.bytes(),
+            component_bytes: components.bytes() + state.partials.bytes(),
             value_bytes: state.values.bytes(),
             transfers: components.transfers().iter().map(|(digest, n)| (*digest, *n)).collect(),
             sessions: coordinators,

@@ -28,12 +28,13 @@ impl State {
             .map(|(id, _)| *id)
             .collect();
         forget.into_iter().for_each(|id| self.close(id, None));
+        let partials = self.partials.sweep(now);
         self.ask(now);
         // The moments above are asked for again, since asking and closing look at others too.
         let asked = self.timer_at.take().filter(|at| *at > now);
         let deadline = self.deadlines.first().map(|(at, ..)| *at);
         let forget = self.sessions.values().filter_map(|session| session.forget_at).min();
-        [started, deadline, forget, asked].into_iter().flatten().min()
+        [started, deadline, forget, partials, asked].into_iter().flatten().min()
     }
 
     /// Tells of runs that are under way for a while; when there will be another.

@@ -5,6 +5,7 @@ mod attempts;
 #[path = "../retries/crowds.rs"]
 mod crowds;
 mod hosts;
+mod links;
 mod maker;
 mod sockets;
 #[path = "../retries/support.rs"]

@@ -18,7 +18,7 @@ use sandmill_executors::remote::{RemoteConfig, RemoteExecutor};
 use sandmill_executors::worker::{Worker, WorkerConfig};
 use sandmill_scheduler::Adapt;
 use sandmill_transport::Address;
-use sandmill_transport::direct::{Listener, serve};
+use sandmill_transport::direct::{Listener, ServeOptions, WorkerService, serve, serve_with};
 use sandmill_transport::security::{ClientSecurity, ServerSecurity};
 use sandmill_wire::{Outcome, Value};
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,7 @@ use crate::support::{Bench, LONG, Script, call};
 const LISTEN: &str = "SANDMILL_TEST_LISTEN";
 
 /// Doubles `n`, gives `x` back, and ends its process for `die`.
-fn script() -> Arc<Script> {
+pub(crate) fn script() -> Arc<Script> {
     Script::new(|attempt: &Attempt<'_>| {
         if &*attempt.call.task == "die" {
             std::process::abort();
@@ -47,29 +47,43 @@ fn script() -> Arc<Script> {
     })
 }
 
-/// Serves a worker until it is stopped.
-async fn serve_worker(address: &Address, slots: usize, stop: CancellationToken) {
-    let worker = Worker::new(script() as Arc<dyn Invoker>, WorkerConfig::new("w", slots)).unwrap();
-    let listener = Listener::bind(address).await.unwrap();
-    serve(listener, ServerSecurity::Plain, worker, stop).await.unwrap();
+fn worker(slots: usize) -> Arc<Worker> {
+    Worker::new(script() as Arc<dyn Invoker>, WorkerConfig::new("w", slots)).unwrap()
 }
 
 /// Serves a worker on a thread of its own.
-struct Server {
-    address: Address,
+pub(crate) struct Server {
+    pub(crate) address: Address,
     stop: CancellationToken,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Server {
     fn new(address: Address) -> Self {
+        Self::of(address, worker(2), ServeOptions::default())
+    }
+
+    pub(crate) fn of(
+        address: Address,
+        service: Arc<dyn WorkerService>,
+        options: ServeOptions,
+    ) -> Self {
         let stop = CancellationToken::new();
-        let (own, stopped) = (address.clone(), stop.clone());
-        let thread = thread::spawn(move || runtime().block_on(serve_worker(&own, 2, stopped)));
+        let stopped = stop.clone();
+        let (tell, told) = std::sync::mpsc::channel();
+        let thread = thread::spawn(move || {
+            runtime().block_on(async {
+                let listener = Listener::bind(&address).await.unwrap();
+                tell.send(listener.address().clone()).unwrap();
+                let security = ServerSecurity::Plain;
+                serve_with(listener, security, service, options, stopped).await.unwrap();
+            });
+        });
+        let address = told.recv_timeout(LONG).expect("it listens");
         Self { address, stop, thread: Some(thread) }
     }
 
-    fn way(&self) -> Arc<dyn Way> {
+    pub(crate) fn way(&self) -> Arc<dyn Way> {
         Arc::new(SocketWay::new(self.address.clone(), ClientSecurity::Plain))
     }
 }
@@ -83,11 +97,11 @@ impl Drop for Server {
     }
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-fn socket(name: &str) -> Address {
+pub(crate) fn socket(name: &str) -> Address {
     let path = std::env::temp_dir().join(format!("sandmill-{}-{name}", std::process::id()));
     Address::Unix(path)
 }
@@ -101,7 +115,10 @@ fn apart(workers: Arc<dyn Workers>) -> Arc<RemoteExecutor> {
     executor_with(workers, DirectConfig { prefetch_per_slot: 0, ..DirectConfig::default() })
 }
 
-fn executor_with(workers: Arc<dyn Workers>, config: DirectConfig) -> Arc<RemoteExecutor> {
+pub(crate) fn executor_with(
+    workers: Arc<dyn Workers>,
+    config: DirectConfig,
+) -> Arc<RemoteExecutor> {
     let config = RemoteConfig::new(Arc::new(DirectFleet::new(workers, config)));
     Arc::new(RemoteExecutor::new(script(), |invoker| invoker, config))
 }
@@ -160,23 +177,28 @@ fn a_worker_that_goes_and_comes_back_is_used_again() {
 fn command() -> Vec<OsString> {
     let program = std::env::current_exe().unwrap();
     let line = format!(
-        "{LISTEN}=\"$2\" exec {} --ignored --exact sockets::serves_a_worker --nocapture",
+        "{LISTEN}=\"$2\" exec {} --exact sockets::a_process_that_serves_a_worker --nocapture",
         program.display()
     );
     ["/bin/sh", "-c", &line, "sh"].map(OsString::from).to_vec()
 }
 
+/// A process of the tests of local workers, that serves until its input ends. It does something only
+/// where it is told of an address.
 #[test]
-#[ignore = "a process of the tests of local workers, that serves until its input ends"]
-fn serves_a_worker() {
-    let address: Address = std::env::var(LISTEN).unwrap().parse().unwrap();
+fn a_process_that_serves_a_worker() {
+    let Ok(address) = std::env::var(LISTEN) else { return };
+    let address: Address = address.parse().unwrap();
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     thread::spawn(move || {
         let _ = std::io::stdin().read(&mut [0]);
         stop.cancel();
     });
-    runtime().block_on(serve_worker(&address, 1, stopped));
+    runtime().block_on(async {
+        let listener = Listener::bind(&address).await.unwrap();
+        serve(listener, ServerSecurity::Plain, worker(1), stopped).await.unwrap();
+    });
 }
 
 fn local(workers: usize, adapt: Option<Adapt>) -> Arc<LocalWorkers> {

@@ -3,10 +3,14 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
 use sandmill_wire::Digest;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::oneshot;
 use tokio_stream::{Stream, StreamExt};
 
 use crate::CHUNK;
@@ -36,6 +40,14 @@ pub enum ChunkError {
     BrokenOff(String),
 }
 
+impl ChunkError {
+    /// Whether more could have come: what came so far is not known to be wrong.
+    #[must_use]
+    pub const fn is_broken_off(&self) -> bool {
+        matches!(self, Self::TooFew { .. } | Self::BrokenOff(_))
+    }
+}
+
 /// The bytes of a value, in order.
 pub struct ChunkStream {
     stream: Pin<Box<dyn Stream<Item = Result<Bytes, ChunkError>> + Send>>,
@@ -44,6 +56,28 @@ pub struct ChunkStream {
     came: u64,
     hash: Sha256,
     ended: bool,
+    /// Tells the sender where to begin; nothing comes before.
+    begin: Option<oneshot::Sender<u64>>,
+    progress: Option<Arc<Progress>>,
+}
+
+/// How far a value has come, for whoever else has to know.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    came: AtomicU64,
+    broke: Mutex<Option<String>>,
+}
+
+impl Progress {
+    /// How many of its bytes have come.
+    pub(super) fn came(&self) -> u64 {
+        self.came.load(Ordering::Relaxed)
+    }
+
+    /// Why no more come, where they broke off.
+    pub(super) fn broke(&self) -> Option<String> {
+        self.broke.lock().clone()
+    }
 }
 
 impl ChunkStream {
@@ -53,7 +87,44 @@ impl ChunkStream {
         size: u64,
         stream: impl Stream<Item = Result<Bytes, ChunkError>> + Send + 'static,
     ) -> Self {
-        Self { stream: Box::pin(stream), digest, size, came: 0, hash: Sha256::new(), ended: false }
+        Self {
+            stream: Box::pin(stream),
+            digest,
+            size,
+            came: 0,
+            hash: Sha256::new(),
+            ended: false,
+            begin: None,
+            progress: None,
+        }
+    }
+
+    /// The same, of a sender that waits to be told where to begin; with what tells that, and how far it
+    /// has come.
+    pub(super) fn of_waiting(mut self) -> (Self, oneshot::Receiver<u64>, Arc<Progress>) {
+        let (begin, begins) = oneshot::channel();
+        let progress = Arc::new(Progress::default());
+        (self.begin, self.progress) = (Some(begin), Some(Arc::clone(&progress)));
+        (self, begins, progress)
+    }
+
+    /// Has the sender begin after these bytes, which came before its last try broke off: they count as
+    /// come, and the digest is that of all. To be called before any were asked for; else, or where they
+    /// are too many, or where the sender cannot, this does nothing. Whether it did.
+    pub async fn begin_after(&mut self, kept: &[u8]) -> bool {
+        if kept.len() as u64 > self.size || self.ended {
+            return false;
+        }
+        let Some(begin) = self.begin.take() else { return false };
+        for piece in kept.chunks(CHUNK) {
+            self.hash.update(piece);
+            // Others have their turn between.
+            tokio::task::yield_now().await;
+        }
+        self.count(kept.len());
+        // Whoever does not listen any more is seen to have gone by the next chunk.
+        let _ = begin.send(self.came);
+        true
     }
 
     /// How many bytes there should be.
@@ -68,9 +139,12 @@ impl ChunkStream {
         if self.ended {
             return None;
         }
+        if let Some(begin) = self.begin.take() {
+            let _ = begin.send(0);
+        }
         let next = match self.stream.next().await {
             Some(Ok(bytes)) => {
-                self.came = self.came.saturating_add(bytes.len() as u64);
+                self.count(bytes.len());
                 if self.came <= self.size {
                     self.hash.update(&bytes);
                     return Some(Ok(bytes));
@@ -87,7 +161,21 @@ impl ChunkStream {
             }
         };
         self.ended = true;
+        if let (Some(Err(error)), Some(progress)) = (&next, &self.progress) {
+            *progress.broke.lock() = match error {
+                ChunkError::BrokenOff(why) => Some(why.clone()),
+                ChunkError::TooFew { .. } => Some("no more were sent".to_owned()),
+                _ => None,
+            };
+        }
         next
+    }
+
+    fn count(&mut self, more: usize) {
+        self.came = self.came.saturating_add(more as u64);
+        if let Some(progress) = &self.progress {
+            progress.came.store(self.came, Ordering::Relaxed);
+        }
     }
 
     /// All the bytes, in memory. Room is made as they come, so a size that was only said costs
@@ -117,7 +205,12 @@ impl fmt::Debug for ChunkStream {
 
 /// A value cut into chunks, to be sent.
 pub(super) fn cut(mut bytes: Bytes) -> impl Iterator<Item = Bytes> + Send {
-    std::iter::from_fn(move || (!bytes.is_empty()).then(|| bytes.split_to(bytes.len().min(CHUNK))))
+    std::iter::from_fn(move || next_chunk(&mut bytes))
+}
+
+/// The next chunk of what is left of a value.
+pub(super) fn next_chunk(rest: &mut Bytes) -> Option<Bytes> {
+    (!rest.is_empty()).then(|| rest.split_to(rest.len().min(CHUNK)))
 }
 
 #[cfg(test)]

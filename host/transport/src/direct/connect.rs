@@ -18,6 +18,7 @@ use tonic::client::Grpc;
 use tonic::metadata::MetadataValue;
 
 use super::codec::BytesCodec;
+use super::life::{Felt, Life, Lively};
 use super::refusal::understand;
 use super::socket::{Pipe, Trouble, Watched, prepare};
 use super::{BlobClient, LinkError, LinkReceiver, LinkSender, Method};
@@ -33,6 +34,10 @@ use crate::{
 pub(super) const HELLO: &str = "sandmill-hello-bin";
 /// What stands where a URL has its host: links go where their socket goes.
 const ORIGIN: &str = "http://sandmill";
+/// How long the library waits for the answer to its own question whether the other side is there. As
+/// good as for ever: over a slow link the answer may stand behind much else, and a connection over
+/// which no byte comes at all is given up long before.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long a coordinator waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +48,7 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// While nothing comes, before it asks whether the worker is there.
     pub keepalive_interval: Duration,
-    /// For the answer to that, before the connection counts as lost.
+    /// For the answer to that: where no byte at all has come by then, the connection counts as lost.
     pub keepalive_timeout: Duration,
 }
 
@@ -68,6 +73,8 @@ pub struct Connection {
     pub receiver: LinkReceiver,
     /// Large values.
     pub blobs: BlobClient,
+    /// What is noted of the bytes that come.
+    pub life: Life,
 }
 
 /// Connects to a worker and says hello. Only after the worker has shown that it is one (over TLS)
@@ -128,6 +135,8 @@ pub(super) async fn enter(
     security: &ClientSecurity,
     timeouts: Timeouts,
 ) -> Result<(Http, Trouble), LinkError> {
+    let silence = timeouts.keepalive_interval + timeouts.keepalive_timeout;
+    let pipe: Box<dyn Pipe> = Box::new(Felt::new(pipe, silence));
     let pipe: Box<dyn Pipe> = match (address, security) {
         (Address::Tls { host, .. }, ClientSecurity::Tls(tls)) => {
             Box::new(tls.connect(host, pipe).await.map_err(|error| explain_as_client(&error))?)
@@ -190,13 +199,17 @@ async fn greet(
         return Err(LinkError::Version { ours: hello.versions, theirs: spoken });
     }
     let receiver = LinkReceiver::new(stream, trouble.clone(), over);
+    let life = http.life.clone();
     let blobs = BlobClient::new(http, trouble);
-    Ok((welcome, Connection { sender, receiver, blobs }))
+    Ok((welcome, Connection { sender, receiver, blobs, life }))
 }
 
 /// One HTTP/2 connection. It goes when all clones and all requests are done.
 #[derive(Debug, Clone)]
-pub(super) struct Http(SendRequest<Body>);
+pub(super) struct Http {
+    requests: SendRequest<Body>,
+    life: Life,
+}
 
 impl Http {
     async fn start(
@@ -204,14 +217,14 @@ impl Http {
         trouble: &Trouble,
         timeouts: Timeouts,
     ) -> Result<Self, LinkError> {
-        let (send, connection) = Builder::new(TokioExecutor::new())
+        let (requests, connection) = Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(MAX_HEADERS)
             .max_send_buf_size(SEND_BUFFER)
             .keep_alive_interval(timeouts.keepalive_interval)
-            .keep_alive_timeout(timeouts.keepalive_timeout)
+            .keep_alive_timeout(ANSWER_TIMEOUT)
             .keep_alive_while_idle(true)
             .handshake(TokioIo::new(pipe))
             .await
@@ -224,7 +237,7 @@ impl Http {
                 trouble.keep(LinkError::Lost(with_causes(&error)));
             }
         });
-        Ok(Self(send))
+        Ok(Self { requests, life: Life::default() })
     }
 
     /// A client that takes messages of up to `limit` bytes.
@@ -245,15 +258,16 @@ fn with_causes(error: &hyper::Error) -> String {
 }
 
 impl tower::Service<http::Request<Body>> for Http {
-    type Response = http::Response<Incoming>;
+    type Response = http::Response<Lively<Incoming>>;
     type Error = hyper::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, hyper::Error>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
-        self.0.poll_ready(context)
+        self.requests.poll_ready(context)
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        Box::pin(self.0.send_request(request))
+        let (sent, life) = (self.requests.send_request(request), self.life.clone());
+        Box::pin(async move { Ok(sent.await?.map(|body| Lively::new(body, &life))) })
     }
 }

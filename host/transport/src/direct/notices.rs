@@ -25,6 +25,13 @@ pub enum Notice {
         /// Why.
         why: String,
     },
+    /// A value that somebody sent did not come to its end.
+    BrokenOff {
+        /// Who.
+        peer: String,
+        /// How much of it came, and why not more.
+        what: String,
+    },
     /// A message was too large to be sent, and something smaller was said in its place, or nothing.
     TooLarge {
         /// To whom.
@@ -45,6 +52,7 @@ impl fmt::Display for Notice {
             Self::Opened { peer } => write!(f, "{peer} has connected"),
             Self::Refused { peer, why } => write!(f, "refused {peer}: {why}"),
             Self::Broken { peer, why } => write!(f, "lost the link with {peer}: {why}"),
+            Self::BrokenOff { peer, what } => write!(f, "what {peer} sent broke off: {what}"),
             Self::TooLarge { peer, what } => write!(f, "could not send to {peer}: {what}"),
             Self::Accept { why } => write!(f, "cannot take connections: {why}"),
         }

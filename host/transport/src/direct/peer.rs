@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use super::Life;
 use crate::security::Role;
 
 /// Who connected.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Peer {
     /// The name in its certificate; `local` where there is none.
     pub name: String,
@@ -14,6 +15,8 @@ pub struct Peer {
     pub role: Role,
     /// Where it comes from: an IP address and a port, or `unix`.
     pub address: String,
+    /// What is noted of the bytes that come from it.
+    pub life: Life,
 }
 
 impl fmt::Display for Peer {

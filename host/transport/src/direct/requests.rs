@@ -1,20 +1,23 @@
 //! The requests of one connection, each against the table of who may call what.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
 use sandmill_wire::Digest;
-use tokio_stream::StreamExt;
+use tokio_stream::{Stream, StreamExt};
 use tonic::body::Body;
 use tonic::server::Grpc;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::blobs::{DIGEST, SIZE, header};
-use super::chunks::{ChunkError, ChunkStream, cut};
+use super::blobs::{DIGEST, FROM, SIZE, header};
+use super::chunks::{ChunkError, ChunkStream, Progress, cut};
 use super::codec::BytesCodec;
 use super::connect::HELLO;
+use super::life::Lively;
 use super::pump::{ToCoordinator, listen};
 use super::refusal::{refuse, understand};
 use super::server_connection::Guest;
@@ -28,7 +31,7 @@ const MAX_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Answers one request.
 pub(super) async fn answer(
     guest: Arc<Guest>,
-    request: http::Request<Incoming>,
+    request: http::Request<Lively<Incoming>>,
 ) -> http::Response<Body> {
     let Some(method) = Method::of_path(request.uri().path()) else {
         guest.server.refused(&guest.peer, "it asked for what there is not");
@@ -49,9 +52,7 @@ pub(super) async fn answer(
         }
         Method::Put => {
             let service = tower::service_fn(move |request| put(Arc::clone(&guest), request));
-            grpc.max_decoding_message_size(MAX_RECEIVED_CHUNK)
-                .client_streaming(service, request)
-                .await
+            grpc.max_decoding_message_size(MAX_RECEIVED_CHUNK).streaming(service, request).await
         }
         Method::Get => {
             let service = tower::service_fn(move |request| get(Arc::clone(&guest), request));
@@ -121,10 +122,11 @@ fn hello(request: &Request<Streaming<Bytes>>) -> Result<Hello, Goodbye> {
     Ok(hello)
 }
 
+/// Takes a value. Where its sender is to begin is said at once, what came of it once it is known.
 async fn put(
     guest: Arc<Guest>,
     request: Request<Streaming<Bytes>>,
-) -> Result<Response<Bytes>, Status> {
+) -> Result<Response<Taking>, Status> {
     let (digest, size) = match (
         header::<Digest>(request.metadata(), DIGEST),
         header::<u64>(request.metadata(), SIZE),
@@ -143,10 +145,88 @@ async fn put(
     let chunks = request.into_inner().map(move |chunk| {
         chunk.map_err(|status| ChunkError::BrokenOff(understand(&status, &trouble).to_string()))
     });
-    let chunks = ChunkStream::new(digest, size, chunks);
-    match guest.server.service.put(&guest.peer, digest, size, chunks).await {
-        Ok(()) => Ok(Response::new(Bytes::new())),
-        Err(goodbye) => Err(refused(&guest, goodbye)),
+    let (chunks, mut begins, progress) = ChunkStream::new(digest, size, chunks).of_waiting();
+    let mut taking = Taking::Going(Box::pin(take(guest, digest, size, chunks, progress)));
+    let from = tokio::select! {
+        biased;
+        Ok(from) = &mut begins => from,
+        // It needs none of them, or does not take them.
+        taken = std::future::poll_fn(|context| Pin::new(&mut taking).poll_taken(context)) => {
+            taken?;
+            taking = Taking::Taken;
+            size
+        }
+    };
+    let mut response = Response::new(taking);
+    response.metadata_mut().insert(FROM, from.into());
+    Ok(response)
+}
+
+async fn take(
+    guest: Arc<Guest>,
+    digest: Digest,
+    size: u64,
+    chunks: ChunkStream,
+    progress: Arc<Progress>,
+) -> Result<(), Status> {
+    let mut breaks = Breaks { guest: &guest, digest, size, progress, is_over: false };
+    let taken = guest.server.service.put(&guest.peer, digest, size, chunks).await;
+    // Where it broke off, nobody refused anything.
+    breaks.is_over = taken.is_ok() || breaks.progress.broke().is_none();
+    taken.map_err(|goodbye| if breaks.is_over { refused(&guest, goodbye) } else { refuse(goodbye) })
+}
+
+/// Tells of a value that broke off, also where nobody waits for it any more.
+struct Breaks<'a> {
+    guest: &'a Guest,
+    digest: Digest,
+    size: u64,
+    progress: Arc<Progress>,
+    is_over: bool,
+}
+
+impl Drop for Breaks<'_> {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        let (came, size, digest) = (self.progress.came(), self.size, self.digest);
+        let trouble = || self.guest.trouble.error().map(|error| error.to_string());
+        let why = self.progress.broke().or_else(trouble);
+        let why = why.unwrap_or_else(|| "its sender let go of it".to_owned());
+        let peer = self.guest.peer.to_string();
+        let what = format!("{came} of the {size} bytes of {digest} came: {why}");
+        self.guest.server.options.notices.notice(Notice::BrokenOff { peer, what });
+    }
+}
+
+/// A value that is being taken, as the answer to its sender: empty once it is.
+enum Taking {
+    Going(Pin<Box<dyn Future<Output = Result<(), Status>> + Send>>),
+    /// That is to be told still.
+    Taken,
+    Told,
+}
+
+impl Taking {
+    fn poll_taken(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        match &mut *self {
+            Self::Going(taking) => taking.as_mut().poll(context),
+            Self::Taken | Self::Told => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl Stream for Taking {
+    type Item = Result<Bytes, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if matches!(*self, Self::Told) {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(taken) = self.as_mut().poll_taken(context) else { return Poll::Pending };
+        *self = Self::Told;
+        Poll::Ready(Some(taken.map(|()| Bytes::new())))
     }
 }
 

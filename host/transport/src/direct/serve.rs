@@ -30,7 +30,8 @@ pub struct ServeOptions {
     pub handshake: Duration,
     /// How long nothing may come before it asks whether the other side is there.
     pub keepalive_interval: Duration,
-    /// How long the answer to that may take.
+    /// How long the answer to that may take: where no byte at all has come by then, the connection
+    /// is given up.
     pub keepalive_timeout: Duration,
     /// Connections at a time that have not said hello.
     pub max_strangers: usize,

@@ -14,6 +14,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
+use super::connect::ANSWER_TIMEOUT;
+use super::life::{Felt, Life, Lively};
 use super::requests::answer;
 use super::serve::Server;
 use super::socket::{Pipe, Trouble, Watched};
@@ -79,8 +81,11 @@ pub(super) async fn attend(
 ) {
     let deadline = Instant::now() + server.options.handshake;
     let gone = stranger.gone.clone();
+    let life = Life::default();
+    let silence = server.options.keepalive_interval + server.options.keepalive_timeout;
+    let pipe = Box::new(Felt::new(pipe, silence));
     let entered = tokio::select! {
-        entered = enter(&server, pipe, &address) => entered,
+        entered = enter(&server, pipe, &address, life) => entered,
         () = server.stop.cancelled() => return,
         why = too_slow(deadline, &gone) => Err(why.to_owned()),
     };
@@ -114,10 +119,11 @@ async fn enter(
     server: &Server,
     pipe: Box<dyn Pipe>,
     address: &str,
+    life: Life,
 ) -> Result<(Box<dyn Pipe>, Peer), String> {
     let ServerSecurity::Tls(tls) = &server.security else {
-        let peer =
-            Peer { name: "local".to_owned(), role: Role::Submit, address: address.to_owned() };
+        let (name, address) = ("local".to_owned(), address.to_owned());
+        let peer = Peer { name, role: Role::Submit, address, life };
         return Ok((pipe, peer));
     };
     let accepting = tls
@@ -135,7 +141,7 @@ async fn enter(
     let certificate = certificates.first().ok_or("it showed no certificate")?;
     let info = describe_der(certificate).map_err(|error| error.to_string())?;
     let role = info.role.ok_or("its certificate has no role")?;
-    let peer = Peer { name: info.subject, role, address: address.to_owned() };
+    let peer = Peer { name: info.subject, role, address: address.to_owned(), life };
     Ok((Box::new(stream), peer))
 }
 
@@ -163,6 +169,7 @@ async fn converse(guest: &Arc<Guest>, pipe: Watched, deadline: Instant, gone: &C
     let calls = Arc::clone(guest);
     let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
         let guest = Arc::clone(&calls);
+        let request = request.map(|body| Lively::new(body, &guest.peer.life));
         async move { Ok::<http::Response<Body>, std::convert::Infallible>(answer(guest, request).await) }
     });
     let connection = Builder::new(TokioExecutor::new())
@@ -175,7 +182,7 @@ async fn converse(guest: &Arc<Guest>, pipe: Watched, deadline: Instant, gone: &C
         .max_pending_accept_reset_streams(MAX_RESETS)
         .max_local_error_reset_streams(MAX_RESETS)
         .keep_alive_interval(server.options.keepalive_interval)
-        .keep_alive_timeout(server.options.keepalive_timeout)
+        .keep_alive_timeout(ANSWER_TIMEOUT)
         .serve_connection(TokioIo::new(pipe), service);
     tokio::pin!(connection);
 

@@ -35,7 +35,9 @@ pub trait WorkerService: Send + Sync {
     async fn open(&self, peer: &Peer, hello: Hello) -> Result<OpenLink, Goodbye>;
 
     /// A coordinator sends the bytes that have `digest`. `chunks` gives no more than `size` bytes,
-    /// and ends without an error only if all came and have the digest.
+    /// and ends without an error only if all came and have the digest. They begin where the worker
+    /// says ([`ChunkStream::begin_after`]); where it returns before it has asked for any, none are
+    /// sent.
     ///
     /// # Errors
     /// Why they are not taken.

@@ -187,7 +187,7 @@ impl Driver {
                 self.show(slots);
                 self.session.answer(Ok(()));
             }
-        } else if now >= self.began + self.config.connect_timeout {
+        } else if self.is_hopeless() || now >= self.began + self.config.connect_timeout {
             let tried = hosts.values().map(|host| {
                 let why = host.why.as_deref().unwrap_or("no answer");
                 format!("{}: {why}", host.address)
@@ -200,6 +200,12 @@ impl Driver {
             self.session.answer(Err(StartError::Unavailable(words)));
             self.session.stop.cancel();
         }
+    }
+
+    /// Whether no host will ever be there unless somebody does something about it.
+    fn is_hopeless(&self) -> bool {
+        let hosts = &self.carrier.hosts;
+        self.workers.is_whole() && !hosts.is_empty() && hosts.values().all(|host| host.is_hopeless)
     }
 
     fn worker(&mut self, news: WorkerNews) {

@@ -37,6 +37,7 @@ impl Carrier {
         match news.kind {
             NewsKind::Opened(welcome) => self.opened(host, news.connection, welcome),
             NewsKind::Failed(error) => {
+                known.is_hopeless = !error.is_passing;
                 known.why = Some(error.words);
                 // One that was never reached may be coming up: a start waits for it a little.
                 let is_new = known.connection == 0 && error.is_passing;

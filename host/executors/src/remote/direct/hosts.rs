@@ -28,6 +28,9 @@ pub(super) struct Host {
     /// Which connection this is; 0 before the first.
     pub(super) connection: u64,
     pub(super) is_connected: bool,
+    /// Whether its last try failed for a reason that does not pass by itself: a certificate, a role, a
+    /// version.
+    pub(super) is_hopeless: bool,
     /// Whether the scheduler has it.
     pub(super) is_placed: bool,
     /// Whether it is to be let go of once it has nothing.
@@ -53,6 +56,7 @@ impl Host {
             welcome: None,
             connection: 0,
             is_connected: false,
+            is_hopeless: false,
             is_placed: false,
             is_leaving: false,
             heard: Instant::now(),
@@ -72,6 +76,7 @@ impl Host {
     pub(super) fn opened(&mut self, connection: u64, welcome: Box<Welcome>) {
         self.connection = connection;
         self.is_connected = true;
+        self.is_hopeless = false;
         self.state = HostState::Up;
         self.why = None;
         self.specs.clear();

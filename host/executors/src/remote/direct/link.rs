@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt as _};
+use sandmill_core::units::format_duration;
 use sandmill_transport::MAX_TRANSFERS;
 use sandmill_transport::message::{FromWorker, Goodbye, Hello, RunLease, ToWorker, Welcome};
 use sandmill_wire::Digest;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::config::{BACKOFF_LEAST, BACKOFF_MOST, DirectConfig, TRANSFER_TRIES};
@@ -120,11 +121,22 @@ impl Link {
 
     async fn hear(&self, connection: u64, ear: &mut dyn Ear) -> WayError {
         let silence = self.config.silence();
+        let mut until = Instant::now() + silence;
         loop {
-            match timeout(silence, ear.hear()).await {
-                Ok(Ok(message)) => self.tell(connection, NewsKind::Said(message)).await,
+            match timeout_at(until, ear.hear()).await {
+                Ok(Ok(message)) => {
+                    self.tell(connection, NewsKind::Said(message)).await;
+                    until = Instant::now() + silence;
+                }
                 Ok(Err(error)) => return error,
-                Err(_) => return WayError::passing(format!("nothing was heard for {silence:?}")),
+                // Over a slow link a message is long on its way, and stands behind values.
+                Err(_) => match ear.heard().map(|heard| Instant::from_std(heard) + silence) {
+                    Some(later) if later > Instant::now() => until = later,
+                    _ => {
+                        let silence = format_duration(silence);
+                        return WayError::passing(format!("nothing was heard for {silence}"));
+                    }
+                },
             }
         }
     }

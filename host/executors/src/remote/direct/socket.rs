@@ -1,10 +1,12 @@
 //! The way to a worker over a direct link of the transport: a socket with or without TLS.
 
+use std::time::Instant;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use sandmill_transport::Address;
 use sandmill_transport::direct::{
-    BlobClient, LinkError, LinkReceiver, LinkSender, SendError, Timeouts, connect,
+    BlobClient, Life, LinkError, LinkReceiver, LinkSender, SendError, Timeouts, connect,
 };
 use sandmill_transport::message::{FromWorker, Goodbye, Hello, ToWorker};
 use sandmill_transport::security::ClientSecurity;
@@ -39,7 +41,7 @@ impl Way for SocketWay {
         Ok(Connected {
             welcome,
             mouth: Box::new(SocketMouth(connection.sender)),
-            ear: Box::new(SocketEar(connection.receiver)),
+            ear: Box::new(SocketEar { receiver: connection.receiver, life: connection.life }),
             blobs: std::sync::Arc::new(SocketBlobs(connection.blobs)),
         })
     }
@@ -61,16 +63,23 @@ impl Mouth for SocketMouth {
     }
 }
 
-struct SocketEar(LinkReceiver);
+struct SocketEar {
+    receiver: LinkReceiver,
+    life: Life,
+}
 
 #[async_trait]
 impl Ear for SocketEar {
     async fn hear(&mut self) -> Result<FromWorker, WayError> {
-        match self.0.recv().await {
+        match self.receiver.recv().await {
             Some(Ok(message)) => Ok(message),
             Some(Err(error)) => Err(error_of(error)),
             None => Err(WayError::passing("the worker has hung up")),
         }
+    }
+
+    fn heard(&self) -> Option<Instant> {
+        self.life.heard()
     }
 }
 

@@ -2,6 +2,7 @@
 //! direct links of the transport are one (`socket`); tests have others.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -52,6 +53,12 @@ pub trait Ear: Send {
     /// # Errors
     /// Why the connection is over.
     async fn hear(&mut self) -> Result<FromWorker, WayError>;
+
+    /// When anything of a message or of a value last came, before it was whole: over a slow link that
+    /// takes long, and is no silence. By default nobody knows.
+    fn heard(&self) -> Option<Instant> {
+        None
+    }
 }
 
 /// Carries bytes by their digests.

@@ -55,6 +55,12 @@ pub trait Workers: Send + Sync {
     /// Ends: workers that were made for the session go. Takes bounded time.
     fn stop(&self) -> BoxFuture<'_, ()>;
 
+    /// Whether all the workers that there will ever be were told of when the start was over: where none
+    /// of them can be had, a fleet need not wait for others. By default there may be more.
+    fn is_whole(&self) -> bool {
+        false
+    }
+
     /// Told now and then how busy the workers are. By default nothing comes of it.
     fn demand(&self, _demand: Demand) {}
 
@@ -98,5 +104,9 @@ impl Workers for ListedWorkers {
 
     fn stop(&self) -> BoxFuture<'_, ()> {
         futures::future::ready(()).boxed()
+    }
+
+    fn is_whole(&self) -> bool {
+        true
     }
 }
