@@ -1,5 +1,5 @@
 //! Runs of equal needs, which wait in one queue: all of them, and those that wait in the order of
-//! their first runs.
+//! their first runs. Those that are under suspicion of costing their hosts wait apart from the others.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -60,6 +60,9 @@ pub(crate) struct Class {
     pub(crate) need: Arc<Need>,
     /// Whether its runs hold resources while they are at a host.
     pub(crate) exclusive: bool,
+    /// Whether its runs are given up with the next host that is lost under them. A host gets one such
+    /// run at a time, so that none of them goes because of another.
+    pub(crate) suspect: bool,
     /// Those that wait, first come first, with entries of others that have left.
     queue: VecDeque<(RunNo, u64)>,
     /// How many of them wait.
@@ -111,12 +114,18 @@ impl Class {
     pub(crate) fn waits_for_slot(&self, index: u32, host: &Host) -> bool {
         self.exclusive
             && self.waiting > 0
+            && !self.is_barred(host)
             && host.used.leave_for(&host.total, &self.need.resources)
             && match self.cells.get(index as usize).map(|cell| cell.fit) {
                 Some(Fit::Yes) => true,
                 Some(Fit::No) => false,
                 Some(Fit::Unknown) | None => self.suits(host),
             }
+    }
+
+    /// Whether what the host has keeps these runs from it, however much room there is.
+    pub(crate) const fn is_barred(&self, host: &Host) -> bool {
+        self.suspect && host.suspects > 0
     }
 
     /// Whether the host, which takes runs, takes one of these now.
@@ -126,7 +135,7 @@ impl Class {
         } else {
             u64::from(host.assigned()) < host.capacity(prefetch_per_slot)
         };
-        room && self.fits(index, host)
+        room && !self.is_barred(host) && self.fits(index, host)
     }
 
     /// Whether the host has the component.
@@ -147,14 +156,21 @@ impl Class {
     }
 }
 
+/// Where classes are found by what their runs need.
+#[derive(Default)]
+struct Known {
+    /// By the address of the need that the class keeps.
+    by_address: NumberMap<usize, u32>,
+    by_need: HashMap<Arc<Need>, u32>,
+}
+
 /// All classes.
 #[derive(Default)]
 pub(crate) struct Classes {
     table: Vec<Option<Class>>,
     free: Vec<u32>,
-    /// By the address of the need that the class keeps.
-    by_address: NumberMap<usize, u32>,
-    by_need: HashMap<Arc<Need>, u32>,
+    /// Those of runs that are under no suspicion, and those of the others.
+    known: [Known; 2],
     /// Those that wait, by the stamps of their first runs.
     order: BTreeSet<(u64, u32)>,
     /// Those of them whose runs hold resources.
@@ -167,7 +183,7 @@ pub(crate) struct Classes {
 
 impl Classes {
     pub(crate) fn len(&self) -> usize {
-        self.by_need.len()
+        self.known.iter().map(|known| known.by_need.len()).sum()
     }
 
     pub(crate) fn get(&self, index: u32) -> Option<&Class> {
@@ -178,12 +194,13 @@ impl Classes {
         self.table.get_mut(index as usize)?.as_mut()
     }
 
-    /// The class of a need, for one more run.
-    pub(crate) fn enter(&mut self, need: &Arc<Need>) -> u32 {
-        let known = self.by_address.get(&(Arc::as_ptr(need) as usize));
-        let index = match known.or_else(|| self.by_need.get(need)) {
+    /// The class of a need, for one more run, under suspicion or not.
+    pub(crate) fn enter(&mut self, need: &Arc<Need>, suspect: bool) -> u32 {
+        let known = &self.known[usize::from(suspect)];
+        let index = known.by_address.get(&(Arc::as_ptr(need) as usize));
+        let index = match index.or_else(|| known.by_need.get(need)) {
             Some(index) => *index,
-            None => self.insert(need),
+            None => self.insert(need, suspect),
         };
         if let Some(class) = self.get_mut(index) {
             class.runs += 1;
@@ -191,10 +208,11 @@ impl Classes {
         index
     }
 
-    fn insert(&mut self, need: &Arc<Need>) -> u32 {
+    fn insert(&mut self, need: &Arc<Need>, suspect: bool) -> u32 {
         let class = Class {
             need: Arc::clone(need),
             exclusive: !need.resources.is_empty(),
+            suspect,
             queue: VecDeque::new(),
             waiting: 0,
             runs: 0,
@@ -210,8 +228,9 @@ impl Classes {
             u32::try_from(self.table.len() - 1).unwrap_or(u32::MAX)
         });
         self.table[index as usize] = Some(class);
-        self.by_address.insert(Arc::as_ptr(need) as usize, index);
-        self.by_need.insert(Arc::clone(need), index);
+        let known = &mut self.known[usize::from(suspect)];
+        known.by_address.insert(Arc::as_ptr(need) as usize, index);
+        known.by_need.insert(Arc::clone(need), index);
         index
     }
 
@@ -231,8 +250,9 @@ impl Classes {
             if class.runs == 0
                 && let Some(class) = self.table[oldest as usize].take()
             {
-                self.by_address.remove(&(Arc::as_ptr(&class.need) as usize));
-                self.by_need.remove(&class.need);
+                let known = &mut self.known[usize::from(class.suspect)];
+                known.by_address.remove(&(Arc::as_ptr(&class.need) as usize));
+                known.by_need.remove(&class.need);
                 self.free.push(oldest);
             }
         }

@@ -33,6 +33,8 @@ pub(crate) struct Host {
     pub(crate) recalled: u32,
     /// Runs that others are asked to give back for it.
     pub(crate) promised: u32,
+    /// Runs of it that are given up with the next host that is lost under them.
+    pub(crate) suspects: u32,
     pub(crate) input_bytes: u64,
     pub(crate) ended: u64,
     pub(crate) silent_since: Option<Instant>,
@@ -62,6 +64,7 @@ impl Host {
             started: 0,
             recalled: 0,
             promised: 0,
+            suspects: 0,
             input_bytes: 0,
             ended: 0,
             silent_since: None,
@@ -80,6 +83,7 @@ impl Host {
         self.started = old.started;
         self.recalled = old.recalled;
         self.promised = old.promised;
+        self.suspects = old.suspects;
         self.input_bytes = old.input_bytes;
         self.ended = old.ended;
         self.up_since = old.up_since;

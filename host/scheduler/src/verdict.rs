@@ -92,6 +92,9 @@ pub enum Reason {
     /// The host keeps its next slot for a run that holds resources, and gets nothing beyond its
     /// slots until then.
     KeepsSlot,
+    /// Hosts were lost under the run and under one that the host has: they are tried apart from each
+    /// other, so that neither goes because of the other.
+    Suspect,
     /// The component is on its way to the host. That keeps no run from it.
     GettingComponent,
     /// The host has the run.
@@ -114,7 +117,9 @@ impl Reason {
             | Self::NoSlots
             | Self::Lost { .. } => Standing::Never,
             Self::Draining | Self::Silent(_) | Self::Paused(_) => Standing::NotNow,
-            Self::ResourceBusy { .. } | Self::Busy { .. } | Self::KeepsSlot => Standing::Busy,
+            Self::ResourceBusy { .. } | Self::Busy { .. } | Self::KeepsSlot | Self::Suspect => {
+                Standing::Busy
+            }
             Self::GettingComponent | Self::HasIt { .. } => Standing::Free,
         }
     }
@@ -146,6 +151,9 @@ impl fmt::Display for Reason {
                 write!(f, "is busy with {runs} run{s} in {slots} slot{t}")
             }
             Self::KeepsSlot => f.write_str("keeps its next slot for a run that holds resources"),
+            Self::Suspect => {
+                f.write_str("has another run that hosts were lost with, and gets one at a time")
+            }
             Self::GettingComponent => f.write_str("is getting the component"),
             Self::HasIt { started: true, .. } => f.write_str("has it, and it has started"),
             Self::HasIt { recalled: true, .. } => {

@@ -81,6 +81,9 @@ impl Scheduler {
         } else if host.slots > 0 && self.classes.keep_slot(index, host) {
             reasons.push(Reason::KeepsSlot);
         }
+        if class.is_barred(host) {
+            reasons.push(Reason::Suspect);
+        }
         if host.getting.contains(&need.component) {
             reasons.push(Reason::GettingComponent);
         }

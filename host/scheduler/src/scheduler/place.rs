@@ -67,13 +67,14 @@ impl Scheduler {
     ) -> At {
         let lease = LeaseId(self.next_lease);
         self.next_lease = self.next_lease.saturating_add(1);
-        let mut exclusive = None;
+        let (mut exclusive, mut suspect) = (None, false);
         let mut sent = None;
         let mut told = Told::Nothing;
         if let Some(class) = self.classes.get_mut(class) {
             class.moved_at = Some(now);
             told = std::mem::replace(&mut class.told, Told::Nothing);
             exclusive = class.exclusive.then(|| Arc::clone(&class.need));
+            suspect = class.suspect;
             if let Some(host) = self.hosts.get(index)
                 && class.has(index, host) == Has::Not
             {
@@ -86,6 +87,7 @@ impl Scheduler {
         }
         let host = self.hosts.change(index, |host| {
             host.runs.insert(lease, number);
+            host.suspects += u32::from(suspect);
             host.input_bytes = host.input_bytes.saturating_add(input_bytes);
             if let Some(need) = exclusive {
                 host.used.add(&need.resources);

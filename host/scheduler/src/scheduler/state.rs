@@ -15,7 +15,8 @@ use crate::{Action, Event, HeldInputs, HostId, LeaseId, Need, RefusedWhy, RunNo,
 /// when ([`Scheduler::on_event`]), and does what it answers.
 ///
 /// After each event this holds: no run waits while a host that takes runs has room for it (where a
-/// run that holds resources waits for a slot, nothing is given to that host beyond its slots); no host
+/// run that holds resources waits for a slot, nothing is given to that host beyond its slots; of the runs
+/// that are given up with the next host that is lost under them it has room for one); no host
 /// has more runs than its slots and what may be prefetched, nor resources in use beyond what it
 /// has; a run is at one host at most under its latest lease, and leases only rise.
 pub struct Scheduler {
@@ -135,7 +136,7 @@ impl Scheduler {
             actions.push(Action::Refused { run: number, why: RefusedWhy::Known });
             return;
         }
-        let class = self.classes.enter(need);
+        let class = self.classes.enter(need, false);
         // Where others wait for the same, no host has room for it.
         let behind = self.classes.get(class).is_some_and(|class| class.waiting > 0);
         let host = if behind { None } else { self.best(class, inputs.as_deref()) };
@@ -243,12 +244,12 @@ impl Scheduler {
         run.at = None;
         self.started -= usize::from(at.started);
         let input_bytes = run.input_bytes;
-        let need = self
-            .classes
-            .get(run.class)
-            .and_then(|class| class.exclusive.then(|| Arc::clone(&class.need)));
+        let class = self.classes.get(run.class);
+        let need = class.and_then(|class| class.exclusive.then(|| Arc::clone(&class.need)));
+        let suspect = class.is_some_and(|class| class.suspect);
         self.hosts.change(at.host, |host| {
             host.runs.remove(&at.lease);
+            host.suspects -= u32::from(suspect);
             host.started -= u32::from(at.started);
             host.recalled -= u32::from(at.recalled);
             host.input_bytes = host.input_bytes.saturating_sub(input_bytes);

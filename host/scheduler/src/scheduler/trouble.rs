@@ -145,8 +145,23 @@ impl Scheduler {
         }
         self.tally.elsewhere += 1;
         actions.push(Action::Elsewhere { run: number, from: host, hosts_lost });
+        let class = self.suspect(number).unwrap_or(class);
         self.wait(now, number, true);
         Some(class)
+    }
+
+    /// A run that waits with others of its need, and would be given up with one more host, waits apart
+    /// from them from now on: at the next loss it has to be known which run it was. Its class then.
+    fn suspect(&mut self, number: RunNo) -> Option<u32> {
+        let run = self.runs.get_mut(&number)?;
+        let class = self.classes.get(run.class)?;
+        if class.suspect || run.hosts_lost == 0 || run.hosts_lost + 1 < self.config.max_hosts_lost {
+            return None;
+        }
+        let need = Arc::clone(&class.need);
+        let before = std::mem::replace(&mut run.class, self.classes.enter(&need, true));
+        self.classes.leave(before);
+        Some(run.class)
     }
 
     pub(super) fn handed_back(

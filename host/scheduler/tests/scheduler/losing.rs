@@ -153,3 +153,68 @@ fn what_is_said_of_hosts_that_are_not_there_changes_nothing() {
         assert_eq!(fleet.tell(event), []);
     }
 }
+
+/// A run that kills whatever host it starts at, among many that do not: it goes, and none of the others
+/// does, whoever shares its hosts.
+#[test]
+fn a_run_that_kills_its_hosts_takes_no_neighbour_with_it() {
+    for (slots, prefetch, poison) in [(8, 0, 0), (8, 1, 3), (2, 1, 1), (16, 0, 20), (1, 2, 2)] {
+        let mut fleet = Fleet::new(prefetch);
+        fleet.hosts(&[slots, slots, slots]);
+        fleet.ready_all(0..60, &plain());
+        let (mut lost, mut next) = (Vec::new(), 3);
+        while !fleet.scheduler.is_empty() {
+            let host = fleet.host_of(poison).map(HostId);
+            let has_slot = host.is_some_and(|host| {
+                let mut first = fleet.scheduler.runs_at(host).take(slots as usize);
+                first.any(|(run, _)| run == RunNo(poison))
+            });
+            if let (Some(host), true) = (host, has_slot) {
+                // All that have a slot have started, when it strikes.
+                let started: Vec<u64> = fleet
+                    .scheduler
+                    .runs_at(host)
+                    .take(slots as usize)
+                    .map(|(run, _)| run.0)
+                    .collect();
+                for run in started {
+                    fleet.start(run);
+                }
+                let actions = fleet.down(host.0);
+                lost.extend(actions.iter().filter_map(|action| match action {
+                    Action::Lost { run, hosts_lost, .. } => Some((run.0, *hosts_lost)),
+                    _ => None,
+                }));
+                fleet.up(next, spec(next, slots));
+                next += 1;
+            } else {
+                let other = (0..60).find(|run| *run != poison && fleet.place(*run).is_some());
+                fleet.end(other.expect("somebody is somewhere"));
+            }
+        }
+        assert_eq!(lost, [(poison, 3)], "{slots} slots, {prefetch} ahead");
+        assert_eq!(fleet.scheduler.counts().taken, 59);
+    }
+}
+
+#[test]
+fn runs_that_lost_two_hosts_are_tried_apart_and_say_so() {
+    let mut fleet = Fleet::new(0);
+    fleet.hosts(&[3]);
+    fleet.ready_all(0..3, &plain());
+    fleet.down(0);
+    assert_eq!(assigned(&fleet.up(1, spec(1, 3))), [(0, 1), (1, 1), (2, 1)], "one is nothing yet");
+    fleet.ready(3, &plain());
+    fleet.down(1);
+    // One of them, and whoever is under no suspicion.
+    assert_eq!(assigned(&fleet.up(2, spec(2, 3))), [(0, 2), (3, 2)]);
+    let words = "host-2 has another run that hosts were lost with, and gets one at a time; \
+                 is getting the component";
+    assert_eq!(fleet.explain(1)[0], words);
+    assert_eq!(assigned(&fleet.up(3, spec(3, 1))), [(1, 3)]);
+    assert_eq!(assigned(&fleet.end(0)), [(2, 2)]);
+    for run in 1..4 {
+        fleet.end(run);
+    }
+    assert!(fleet.scheduler.is_empty());
+}

@@ -410,6 +410,13 @@ impl World {
         }
     }
 
+    /// Whether the host has a run, but for this one, that is tried apart from others like it, and so is
+    /// this one.
+    fn is_barred(&self, run: &RunSeen, host: HostId) -> bool {
+        let at_host = |seen: &&RunSeen| seen.at.is_some_and(|(at, _)| at == host);
+        is_suspect(run) && self.runs.values().filter(at_host).any(is_suspect)
+    }
+
     fn fits(&self, run: &RunSeen, host: &HostSeen) -> bool {
         let need = &self.needs[run.need];
         host.spec.slots > 0
@@ -432,6 +439,8 @@ impl World {
                 .collect();
             let (slots, runs) = (host.spec.slots as usize, here.len());
             let capacity = slots * (1 + self.prefetch as usize);
+            let suspects = here.iter().filter(|seen| is_suspect(seen)).count();
+            assert!(suspects <= 1, "{id} has {suspects} runs that are to be tried apart");
             assert!(runs <= capacity, "{id} has {runs} runs in {slots} slots");
             let total = host.spec.resources.get("gpu").millionths();
             let used: u64 = here.iter().map(|seen| gpus(seen)).sum();
@@ -447,7 +456,10 @@ impl World {
             places += capacity - runs;
             let keeps = runs >= slots
                 && waiting.iter().any(|(_, seen)| {
-                    gpus(seen) > 0 && self.fits(seen, host) && used + gpus(seen) <= total
+                    gpus(seen) > 0
+                        && self.fits(seen, host)
+                        && used + gpus(seen) <= total
+                        && !self.is_barred(seen, *id)
                 });
             for (run, seen) in &waiting {
                 let room = if gpus(seen) > 0 {
@@ -455,7 +467,8 @@ impl World {
                 } else {
                     runs < capacity && !keeps
                 };
-                assert!(!(room && self.fits(seen, host)), "{run:?} waits and {id} has room");
+                let room = room && self.fits(seen, host) && !self.is_barred(seen, *id);
+                assert!(!room, "{run:?} waits and {id} has room");
             }
         }
         for (run, seen) in &self.runs {
@@ -497,7 +510,7 @@ impl World {
                     let stays = seen.started || seen.recalled || seen.withdrawn;
                     let gpus = !self.needs[seen.need].resources.is_empty();
                     assert!(
-                        stays || gpus || !self.fits(seen, host),
+                        stays || gpus || !self.fits(seen, host) || self.is_barred(seen, *id),
                         "{id} is idle and a run waits at {other}"
                     );
                 }
@@ -525,6 +538,11 @@ impl World {
         assert!(self.scheduler.is_empty() && self.runs.is_empty());
         assert_eq!(self.left.len() as u64, self.next_run, "each run has left once");
     }
+}
+
+/// Whether it is given up with one more host.
+fn is_suspect(run: &RunSeen) -> bool {
+    run.hosts_lost + 1 >= MAX_HOSTS_LOST
 }
 
 fn usable(host: &HostSeen) -> bool {
