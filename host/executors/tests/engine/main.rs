@@ -2,13 +2,17 @@
 //! promise, whatever becomes of servers and workers.
 #![expect(clippy::print_stdout, reason = "rates are for whoever runs this by hand")]
 
+mod answers;
 #[path = "../retries/attempts.rs"]
 mod attempts;
+mod cluster;
 #[path = "../retries/crowds.rs"]
 mod crowds;
 mod failures;
 mod maker;
+mod security;
 mod server;
+mod sharing;
 #[path = "../retries/support.rs"]
 mod support;
 #[path = "../executors/table.rs"]

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::server::{LONG, shared};
 
 /// Calls in a map that is very long for it.
-pub(crate) const MANY: u64 = 5_000;
+pub(crate) const MANY: u64 = 2_000;
 /// Whether its slots are in the process that looks at it.
 pub(crate) const IN_THIS_PROCESS: bool = false;
 

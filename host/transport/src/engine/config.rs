@@ -49,7 +49,7 @@ pub enum Credentials {
 /// Certificates for the connection to a server, as PEM files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EngineTls {
-    /// Whose certificates of servers are trusted, besides those of the system.
+    /// Whose certificates of servers are trusted, in place of those of the system.
     pub ca: Option<PathBuf>,
     /// The certificate that is shown to the server, and its key.
     pub own: Option<(PathBuf, PathBuf)>,

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use tokio::sync::watch;
 
-use super::config::{Credentials, EngineConfig};
+use super::config::EngineConfig;
 use super::error::EngineError;
 use super::layout::Layout;
 use super::limits::{
     ENGINE_PING, ENGINE_REQUEST_TIMEOUT, LEAST_PAYLOAD, LEAST_SERVER, RECONNECT_LEAST,
     RECONNECT_MOST, SUBSCRIPTION_QUEUE,
 };
+use super::login::{refusal, with_login};
 
 /// A connection to an engine. Its copies are the same connection.
 #[derive(Clone)]
@@ -77,15 +78,7 @@ impl Engine {
             options =
                 options.user_and_password(user, login.password().unwrap_or_default().to_owned());
         }
-        let client = options.connect(addresses).await.map_err(|error| {
-            let (urls, why) = (config.shown(), error.to_string());
-            match error.kind() {
-                ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
-                    EngineError::Refused { urls, why }
-                }
-                _ => EngineError::Connect { urls, why },
-            }
-        })?;
+        let client = options.connect(addresses).await.map_err(|error| refusal(&config, &error))?;
         // Before it is answered, nothing is known of the server.
         client.flush().await.map_err(|error| EngineError::Connect {
             urls: config.shown(),
@@ -167,6 +160,16 @@ impl Engine {
         what: &'static str,
         answer: impl IntoFuture<Output = T>,
     ) -> Result<T, EngineError> {
+        self.answered_within(ENGINE_REQUEST_TIMEOUT, what, answer).await
+    }
+
+    /// The same with a time of its own.
+    pub(super) async fn answered_within<T>(
+        &self,
+        after: Duration,
+        what: &'static str,
+        answer: impl IntoFuture<Output = T>,
+    ) -> Result<T, EngineError> {
         let mut link = self.link();
         let before = link.borrow_and_update().count;
         let is_another = async {
@@ -178,7 +181,7 @@ impl Engine {
             biased;
             answer = answer.into_future() => Ok(answer),
             () = is_another => Err(EngineError::failed(what, "the connection broke meanwhile")),
-            () = tokio::time::sleep(ENGINE_REQUEST_TIMEOUT) => Err(Self::timed_out(what)),
+            () = tokio::time::sleep(after) => Err(EngineError::TimedOut { what, after }),
         }
     }
 
@@ -202,13 +205,12 @@ async fn options(
     config: &EngineConfig,
     tell: watch::Sender<EngineLink>,
 ) -> Result<ConnectOptions, EngineError> {
+    let servers = u32::try_from(config.urls.len()).unwrap_or(1).max(1);
     let options = ConnectOptions::new()
         .name(&config.client)
         .ping_interval(ENGINE_PING)
         // One server that does not answer must not keep the others from being tried.
-        .connection_timeout(
-            config.connect_timeout / u32::try_from(config.urls.len()).unwrap_or(1).max(1),
-        )
+        .connection_timeout(config.connect_timeout / servers)
         .request_timeout(Some(ENGINE_REQUEST_TIMEOUT))
         .subscription_capacity(SUBSCRIPTION_QUEUE)
         .reconnect_delay_callback(backoff)
@@ -216,38 +218,7 @@ async fn options(
             tell.send_modify(|link| note(link, &event));
             std::future::ready(())
         });
-    let unreadable = |path: &std::path::Path, why: &dyn std::fmt::Display| {
-        EngineError::Config(format!("{} cannot be used: {why}", path.display()))
-    };
-    let mut options = match &config.credentials {
-        Credentials::None => options,
-        Credentials::File(path) => {
-            options.credentials_file(path).await.map_err(|error| unreadable(path, &error))?
-        }
-        Credentials::NkeyFile(path) => {
-            let seed = tokio::fs::read_to_string(path);
-            let seed = seed.await.map_err(|error| unreadable(path, &error))?;
-            let seed = seed.lines().map(str::trim).find(|line| line.starts_with('S'));
-            let Some(seed) = seed else {
-                return Err(unreadable(path, &"it holds no seed, which begins with SU"));
-            };
-            options.nkey(seed.to_owned())
-        }
-    };
-    let tls = &config.tls;
-    for path in tls.ca.iter().chain(tls.own.iter().flat_map(|(cert, key)| [cert, key])) {
-        if let Err(error) = tokio::fs::metadata(path).await {
-            return Err(unreadable(path, &error));
-        }
-    }
-    if let Some(ca) = &tls.ca {
-        options = options.add_root_certificates(ca.clone());
-    }
-    if let Some((certificate, key)) = &tls.own {
-        options = options.add_client_certificate(certificate.clone(), key.clone());
-    }
-    let wants_tls = tls.ca.is_some() || config.urls.iter().any(|url| url.starts_with("tls://"));
-    Ok(options.require_tls(wants_tls))
+    with_login(options, config).await
 }
 
 fn backoff(attempts: usize) -> Duration {

@@ -17,7 +17,9 @@ use uuid::Uuid;
 use super::class::ClassId;
 use super::connect::Engine;
 use super::error::EngineError;
-use super::limits::{ENGINE_REQUEST_TIMEOUT, LEAST_PAYLOAD};
+use super::limits::{
+    ENGINE_PUBLISH_TIMEOUT, ENGINE_PULL_SLACK, ENGINE_REQUEST_TIMEOUT, LEAST_PAYLOAD,
+};
 use crate::frame::{decode_to_worker, encode};
 use crate::message::{Order, PROTOCOL, PROTOCOL_LEAST, Spec, ToWorker};
 
@@ -105,7 +107,7 @@ impl Engine {
             let sent = self.context().publish_with_headers(subject, headers, bytes).await?;
             sent.await
         };
-        match self.answered(WHAT, kept).await? {
+        match self.answered_within(ENGINE_PUBLISH_TIMEOUT, WHAT, kept).await? {
             Ok(ack) => Ok((ack.sequence, ack.duplicate)),
             Err(error) => Err(publish_error(WHAT, &error)),
         }
@@ -198,7 +200,7 @@ impl ItemQueue {
         let batch = tokio::time::timeout(ENGINE_REQUEST_TIMEOUT, batch).await;
         let batch = batch.map_err(|_| Engine::timed_out(WHAT))?;
         let mut batch = batch.map_err(|error| EngineError::failed(WHAT, error))?;
-        match tokio::time::timeout(wait + ENGINE_REQUEST_TIMEOUT, batch.next()).await {
+        match tokio::time::timeout(wait + ENGINE_PULL_SLACK, batch.next()).await {
             Ok(Some(Ok(message))) => Ok(Some(Pulled::new(message))),
             Ok(Some(Err(error))) => Err(missing_or(WHAT, &error)),
             Ok(None) => Ok(None),

@@ -21,6 +21,12 @@ pub const ITEM_RUNS: usize = 64;
 pub const ENGINE_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one answer of the server may take.
 pub const ENGINE_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it may take until something that is published is kept. Short, since it may be published
+/// twice: where the server that kept it is gone, another does.
+pub const ENGINE_PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the end of a pull may take that the server ends. Short, since a server that is gone ends
+/// none, and what was to be pulled with it has no other way.
+pub const ENGINE_PULL_SLACK: Duration = Duration::from_secs(1);
 /// How often a silent connection is tried; after two tries without an answer it is taken for broken,
 /// so that a client does not stay with a server that was cut off.
 pub const ENGINE_PING: Duration = Duration::from_secs(2);
@@ -67,7 +73,7 @@ pub const CLASS_REFRESH: Duration = Duration::from_secs(60 * 60);
 pub const MAX_CLASSES: usize = 1_024;
 
 /// How long a worker may be silent of an item before the server gives it to another.
-pub const ACK_WAIT: Duration = Duration::from_secs(30);
+pub const ACK_WAIT: Duration = Duration::from_secs(15);
 /// How often one item is given out.
 pub const MAX_DELIVER: i64 = 5;
 /// Items of one class that may be with workers at a time.

@@ -10,6 +10,7 @@ mod error;
 mod item;
 mod layout;
 mod limits;
+mod login;
 mod out;
 mod presence;
 mod words;

@@ -25,7 +25,7 @@ const WAIT: Duration = Duration::from_secs(5);
 /// How long the server keeps one request for answers before it is made again.
 const REQUEST: Duration = Duration::from_secs(30);
 /// How often the server says that it has none; after two such times without a word it is not there.
-const PULSE: Duration = Duration::from_secs(5);
+const PULSE: Duration = Duration::from_secs(2);
 /// Messages that one look takes, and that the server sends ahead.
 const LOOK: usize = 256;
 

@@ -25,6 +25,9 @@ pub const CHECK_EVERY: Duration = Duration::from_secs(2);
 pub(super) const CHECKS: usize = 16;
 /// How long a run that was asked to stop, and that no worker is known to have, is waited for.
 pub const CANCEL_PATIENCE: Duration = Duration::from_millis(300);
+/// How long a worker has to have had a free slot, and a run to have waited at a busy one, before the
+/// run is asked back so that the other may take it.
+pub const SHARE_AFTER: Duration = Duration::from_secs(1);
 /// How often what has to be in the engine is looked at.
 pub const ENSURE_EVERY: Duration = Duration::from_secs(10);
 /// Least often the time is looked at.

@@ -288,6 +288,7 @@ impl Driver {
         self.carrier.tell_why(trouble.as_deref());
         if link.is_up {
             self.carrier.lose_silent();
+            self.carrier.share(now);
             for (item, class, sequence) in self.carrier.next_looks() {
                 let (engine, news) = (self.engine.clone(), self.news.clone());
                 let session = self.id;
@@ -339,24 +340,24 @@ impl Driver {
     fn speak(&mut self) {
         let all = std::mem::take(&mut self.carrier.cancel_all);
         if !all.is_empty() {
-            self.say(ToSession::All, all, Vec::new());
+            self.say(ToSession::All, in_messages(all, ToWorker::Cancel));
         }
         let mut saying = Vec::new();
         for (worker, host) in self.carrier.hosts.iter_mut() {
-            if !host.cancelled.is_empty() || !host.settled.is_empty() {
-                let cancelled = std::mem::take(&mut host.cancelled);
-                saying.push((*worker, cancelled, std::mem::take(&mut host.settled)));
+            let take = std::mem::take::<Vec<RunLease>>;
+            let mut messages = in_messages(take(&mut host.cancelled), ToWorker::Cancel);
+            messages.extend(in_messages(take(&mut host.recalled), ToWorker::Recall));
+            messages.extend(in_messages(take(&mut host.settled), ToWorker::Settled));
+            if !messages.is_empty() {
+                saying.push((*worker, messages));
             }
         }
-        for (worker, cancelled, settled) in saying {
-            self.say(ToSession::Worker(worker), cancelled, settled);
+        for (worker, messages) in saying {
+            self.say(ToSession::Worker(worker), messages);
         }
     }
 
-    fn say(&mut self, to: ToSession, cancelled: Vec<RunLease>, settled: Vec<RunLease>) {
-        let mut messages = Vec::new();
-        messages.extend(cancelled.chunks(LEASES).map(|runs| ToWorker::Cancel(runs.to_vec())));
-        messages.extend(settled.chunks(LEASES).map(|runs| ToWorker::Settled(runs.to_vec())));
+    fn say(&mut self, to: ToSession, messages: Vec<ToWorker>) {
         let (engine, session) = (self.engine.clone(), self.id);
         self.errands.spawn(async move {
             for message in messages {
@@ -402,4 +403,9 @@ impl Driver {
         }
         self.errands.abort_all();
     }
+}
+
+/// So many leases in as many messages as that needs.
+fn in_messages(of: Vec<RunLease>, message: fn(Vec<RunLease>) -> ToWorker) -> Vec<ToWorker> {
+    of.chunks(LEASES).map(|runs| message(runs.to_vec())).collect()
 }

@@ -87,6 +87,8 @@ impl Carrier {
         let now = self.clock.now();
         let is_stopping = self.runs.get_mut(&of.run).is_some_and(|entry| {
             entry.place = Place::Held(worker);
+            entry.held_since = Instant::now();
+            entry.recalled = false;
             entry.handed_back = 0;
             entry.stopping.is_some()
         });

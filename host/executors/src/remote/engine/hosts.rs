@@ -31,6 +31,23 @@ pub(super) struct Host {
     pub(super) stale: u64,
     pub(super) settled: Vec<RunLease>,
     pub(super) cancelled: Vec<RunLease>,
+    pub(super) recalled: Vec<RunLease>,
+    /// Since when it has free slots, as far as is known.
+    pub(super) idle_since: Option<Instant>,
+}
+
+impl Host {
+    /// How many more runs could go on there, by its own word and by what is known to be there.
+    pub(super) fn open_slots(&self) -> usize {
+        let slots = self.welcome.as_ref().map_or(0, |welcome| welcome.slots as usize);
+        let has = (self.load.running as usize + self.load.waiting as usize).max(self.runs.len());
+        if self.draining { 0 } else { slots.saturating_sub(has) }
+    }
+
+    /// Whether all of its slots are taken, by its own word.
+    pub(super) fn is_busy(&self) -> bool {
+        self.welcome.as_ref().is_some_and(|welcome| self.load.running >= welcome.slots)
+    }
 }
 
 /// The workers.
@@ -55,6 +72,8 @@ impl Hosts {
             stale: 0,
             settled: Vec::new(),
             cancelled: Vec::new(),
+            recalled: Vec::new(),
+            idle_since: None,
         });
         host.heard = Instant::now();
         host.heard_at = now;

@@ -35,6 +35,10 @@ pub(super) struct Entry {
     pub(super) hosts_lost: u32,
     /// Whether it has started where it is now.
     pub(super) started: bool,
+    /// Since when a worker has it, where one does.
+    pub(super) held_since: Instant,
+    /// Whether it was asked back from where it is now.
+    pub(super) recalled: bool,
     /// Whether its time is over, and it is taken back from where it is.
     pub(super) expired: bool,
     /// When it was asked to stop.
@@ -114,6 +118,8 @@ impl Runs {
             item: None,
             hosts_lost: 0,
             started: false,
+            held_since: Instant::now(),
+            recalled: false,
             expired: false,
             stopping: None,
             fetching: false,
@@ -208,6 +214,7 @@ impl Runs {
         entry.place = Place::Waiting;
         entry.item = None;
         entry.started = false;
+        entry.recalled = false;
         entry.fetching = false;
         entry.waits_since = Instant::now();
         entry.wait_told = false;

@@ -13,6 +13,9 @@ pub const TURN_WAIT: Duration = Duration::from_millis(200);
 /// Pulls that a worker with an idle slot makes at a time beyond what it may have in hand, one for each
 /// class that nothing is asked of yet.
 pub(super) const PULLS_BEYOND: usize = 32;
+/// How long a worker that was asked for runs back pulls nothing while its slots are taken: others are
+/// to have them.
+pub(super) const RECALL_REST: Duration = Duration::from_secs(1);
 /// How long nobody is given an item whose coordinator does not answer.
 pub const GIVE_BACK_PAUSE: Duration = Duration::from_secs(3);
 /// How long a report that was sent may be without an answer before all are said again.
@@ -27,6 +30,8 @@ pub(super) const TRY_MOST: Duration = Duration::from_secs(2);
 pub(super) const SUPPLY_TRIES: u32 = 60;
 /// The wait between two such looks.
 pub(super) const SUPPLY_PAUSE: Duration = Duration::from_millis(500);
+/// How often it is tried to have an acknowledgement kept.
+pub(super) const DONE_TRIES: u32 = 3;
 /// Messages that wait for the worker, or for a session's task.
 pub(super) const FEED_QUEUE: usize = 4_096;
 

@@ -6,11 +6,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandmill_transport::engine::{Beat, Engine, Pulled, Said, ValueName, Words};
-use sandmill_transport::frame::encode;
-use sandmill_transport::message::{
-    FromWorker, Goodbye, HandBack, Hello, Order, Payload, RunLease, Spec, ToWorker,
-};
+use sandmill_transport::engine::{Beat, Engine, Said, Words};
+use sandmill_transport::message::{FromWorker, Goodbye, Hello, RunLease, ToWorker};
 use sandmill_wire::Digest;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -18,59 +15,16 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::super::worker::Worker;
-use super::config::{
-    EngineServeConfig, FEED_IDLE, FEED_QUEUE, GIVE_BACK_PAUSE, TRY_LEAST, TRY_MOST,
-};
-use super::hands::Hold;
+use super::config::{EngineServeConfig, FEED_IDLE, FEED_QUEUE, RECALL_REST, TRY_LEAST, TRY_MOST};
+use super::hands::Hands;
+use super::items::{Given, InHand};
 use super::publisher::{Published, Publisher};
-use super::supply::{Wanted, supply};
 
-/// Specs that one link is told of before they are told anew. A worker takes 10,000.
-const LINK_SPECS: usize = 4_096;
 /// How soon a coordinator hears that an item was taken.
 const CLAIM: Duration = Duration::from_millis(3);
 
-/// An item that was pulled, on its way to its session.
-pub(super) struct Given {
-    pub(super) pulled: Pulled,
-    #[expect(dead_code, reason = "the room is held for as long as the item is in hand")]
-    pub(super) hold: Hold,
-    pub(super) has_effects: bool,
-    pub(super) ack_wait: Duration,
-    pub(super) max_deliver: i64,
-}
-
-impl Given {
-    /// Gives it back to whoever is free, since this worker leaves.
-    pub(super) async fn give_back_now(&self) {
-        // Not said: somebody is given it once its time is over.
-        let _ = self.pulled.give_back(Duration::ZERO).await;
-    }
-
-    /// Gives it back, unless it was given out so often that nobody would be given it again: then it
-    /// is removed, and its coordinator, which knows of it, orders its runs anew.
-    async fn give_back(&self) {
-        let given = if self.pulled.delivered + 1 < self.max_deliver {
-            self.pulled.give_back(GIVE_BACK_PAUSE).await
-        } else {
-            self.pulled.discard().await
-        };
-        // Not said: somebody is given it once its time is over.
-        drop(given);
-    }
-}
-
-/// An item in hand.
-struct InHand {
-    given: Arc<Given>,
-    specs: Vec<Spec>,
-    orders: HashMap<RunLease, Order>,
-    /// Whether its bytes are on their way yet.
-    preparing: bool,
-}
-
 /// Where a run is that this worker has.
-enum Stage {
+pub(super) enum Stage {
     /// In hand, or at the worker.
     Open,
     /// It was said to have ended, then; that is not settled.
@@ -79,28 +33,29 @@ enum Stage {
 
 /// The session's task.
 pub(super) struct Feed {
-    engine: Engine,
-    worker: Arc<Worker>,
-    config: EngineServeConfig,
-    hello: Hello,
-    items: HashMap<u64, InHand>,
-    next_item: u64,
-    runs: HashMap<RunLease, Stage>,
+    pub(super) engine: Engine,
+    pub(super) worker: Arc<Worker>,
+    pub(super) config: EngineServeConfig,
+    pub(super) hands: Arc<Hands>,
+    pub(super) hello: Hello,
+    pub(super) items: HashMap<u64, InHand>,
+    pub(super) next_item: u64,
+    pub(super) runs: HashMap<RunLease, Stage>,
     /// Runs that were asked to stop before they were given to the worker.
-    cancelled: HashSet<RunLease>,
-    specs: HashMap<Digest, u32>,
-    link: u64,
-    speak: mpsc::Sender<ToWorker>,
-    say: mpsc::Sender<FromWorker>,
-    tell: mpsc::Sender<Published>,
-    tasks: JoinSet<Done>,
-    beats: u64,
-    idle_since: Instant,
+    pub(super) cancelled: HashSet<RunLease>,
+    pub(super) specs: HashMap<Digest, u32>,
+    pub(super) link: u64,
+    pub(super) speak: mpsc::Sender<ToWorker>,
+    pub(super) say: mpsc::Sender<FromWorker>,
+    pub(super) tell: mpsc::Sender<Published>,
+    pub(super) tasks: JoinSet<Done>,
+    pub(super) beats: u64,
+    pub(super) idle_since: Instant,
     /// When the link went and could not be opened again.
-    cut_since: Option<Instant>,
+    pub(super) cut_since: Option<Instant>,
 }
 
-enum Done {
+pub(super) enum Done {
     Nothing,
     /// The bytes of an item are at the worker; or the runs that go without, and why.
     Prepared(u64, Vec<(RunLease, String)>),
@@ -111,6 +66,7 @@ pub(super) async fn feed(
     engine: Engine,
     worker: Arc<Worker>,
     config: EngineServeConfig,
+    hands: Arc<Hands>,
     session: Uuid,
     mut given: mpsc::Receiver<Given>,
 ) {
@@ -132,6 +88,7 @@ pub(super) async fn feed(
         engine,
         worker,
         config,
+        hands,
         hello,
         items: HashMap::new(),
         next_item: 0,
@@ -301,142 +258,24 @@ impl Feed {
         true
     }
 
-    /// Takes an item in hand.
-    fn take(&mut self, given: Given) {
-        let item = match &given.pulled.item {
-            Ok(item) => item.clone(),
-            Err(_) => {
-                // Nobody could read it.
-                self.tasks.spawn(async move {
-                    let _ = given.pulled.discard().await;
-                    Done::Nothing
-                });
-                return;
-            }
-        };
-        if given.has_effects && given.pulled.delivered > 1 {
-            // Somebody had it before, and may have started it: its coordinator finds it gone.
-            self.done(Arc::new(given));
-            return;
-        }
-        let mut orders = HashMap::with_capacity(item.orders.len());
-        for order in item.orders {
-            let of = RunLease { run: order.run, lease: order.lease };
-            if !matches!(self.runs.get(&of), Some(Stage::Said(_))) {
-                self.runs.insert(of, Stage::Open);
-                orders.insert(of, order);
-            }
-        }
-        if orders.is_empty() {
-            self.done(Arc::new(given));
-            return;
-        }
-        self.next_item += 1;
-        let number = self.next_item;
-        let blobs: Vec<(RunLease, Digest, u64)> = orders
-            .iter()
-            .filter_map(|(of, order)| match &order.arguments {
-                Payload::Blob { digest, size } => Some((*of, *digest, *size)),
-                Payload::Inline(_) => None,
-            })
-            .collect();
-        let preparing = !blobs.is_empty();
-        let leases: Vec<RunLease> = orders.keys().copied().collect();
-        let item = InHand { given: Arc::new(given), specs: item.specs, orders, preparing };
-        self.items.insert(number, item);
-        if !preparing {
-            self.order(number, &leases);
-            return;
-        }
-        let (engine, worker) = (self.engine.clone(), Arc::clone(&self.worker));
-        let (say, session) = (self.say.clone(), self.hello.session);
-        self.tasks.spawn(async move {
-            let mut without = Vec::new();
-            for (of, digest, size) in blobs {
-                let wanted = Wanted::Value(ValueName::Arguments(session, digest), digest, size);
-                if let Err(why) = supply(&engine, &worker, wanted, &say).await {
-                    without.push((of, format!("its arguments cannot be had: {why}")));
-                }
-            }
-            Done::Prepared(number, without)
-        });
-    }
-
-    fn prepared(&mut self, number: u64, without: Vec<(RunLease, String)>) {
-        let Some(item) = self.items.get_mut(&number) else { return };
-        item.preparing = false;
-        let mut back: Vec<HandBack> =
-            without.into_iter().map(|(of, why)| HandBack { of, why: Some(why) }).collect();
-        let mut orders = Vec::new();
-        for of in item.orders.keys() {
-            if self.cancelled.remove(of) {
-                let why = Some("cancelled before it started".to_owned());
-                back.push(HandBack { of: *of, why });
-            } else if back.iter().all(|back| back.of != *of) {
-                orders.push(*of);
-            }
-        }
-        self.order(number, &orders);
-        if !back.is_empty() {
-            // Where there is no room, the link is opened anew, and all of it done again.
-            let _ = self.say.try_send(FromWorker::HandBack(back));
-        }
-    }
-
-    /// Gives orders of an item to the worker.
-    fn order(&mut self, number: u64, leases: &[RunLease]) {
-        let Some(item) = self.items.get(&number) else { return };
-        let mut orders = Vec::with_capacity(leases.len());
-        for of in leases {
-            let Some(order) = item.orders.get(of) else { continue };
-            let Some(spec) = item.specs.iter().find(|spec| spec.id == order.spec) else {
-                let why = Some("its item names a spec that is not in it".to_owned());
-                let _ = self.say.try_send(FromWorker::HandBack(vec![HandBack { of: *of, why }]));
-                continue;
-            };
-            let same = Spec { id: 0, ..spec.clone() };
-            let digest = Digest::of(&encode(&same));
-            let id = match self.specs.get(&digest) {
-                Some(id) => *id,
-                None => {
-                    if self.specs.len() >= LINK_SPECS {
-                        // A number that is said again stands for the later spec.
-                        self.specs.clear();
-                    }
-                    let id = u32::try_from(self.specs.len()).unwrap_or(0);
-                    self.specs.insert(digest, id);
-                    let _ = self.speak.try_send(ToWorker::Specs(vec![Spec { id, ..same }]));
-                    id
-                }
-            };
-            orders.push(Order { spec: id, ..order.clone() });
-            if self.specs.len() >= LINK_SPECS {
-                let orders = std::mem::take(&mut orders);
-                let _ = self.speak.try_send(ToWorker::Orders(orders));
-            }
-        }
-        if !orders.is_empty() {
-            let _ = self.speak.try_send(ToWorker::Orders(orders));
-        }
-    }
-
     /// Hands on what the coordinator said, as far as it concerns this worker.
     fn heard(&mut self, message: ToWorker) {
         let message = match message {
             ToWorker::Cancel(mut runs) => {
                 runs.retain(|of| self.runs.contains_key(of));
-                let preparing: HashSet<RunLease> = self
-                    .items
-                    .values()
-                    .filter(|item| item.preparing)
-                    .flat_map(|item| item.orders.keys().copied())
-                    .collect();
+                let preparing = self.preparing();
                 self.cancelled.extend(runs.iter().filter(|of| preparing.contains(of)));
                 runs.retain(|of| !preparing.contains(of));
                 ToWorker::Cancel(runs)
             }
             ToWorker::Recall(mut runs) => {
-                runs.retain(|of| self.runs.contains_key(of));
+                // What the worker was not given yet it would give back now, and be given then.
+                let preparing = self.preparing();
+                runs.retain(|of| self.runs.contains_key(of) && !preparing.contains(of));
+                if runs.is_empty() {
+                    return;
+                }
+                self.hands.rest(RECALL_REST);
                 ToWorker::Recall(runs)
             }
             ToWorker::Settled(runs) => {
@@ -476,41 +315,6 @@ impl Feed {
             Published::Over(_) => {}
         }
         true
-    }
-
-    fn drop_runs(&mut self, runs: &[RunLease]) {
-        for of in runs {
-            self.runs.remove(of);
-            self.cancelled.remove(of);
-        }
-        self.close_runs(runs);
-    }
-
-    /// Takes runs out of their items; an item without any is done.
-    fn close_runs(&mut self, runs: &[RunLease]) {
-        let mut done = Vec::new();
-        for (number, item) in &mut self.items {
-            for of in runs {
-                item.orders.remove(of);
-            }
-            if item.orders.is_empty() {
-                done.push(*number);
-            }
-        }
-        for number in done {
-            if let Some(item) = self.items.remove(&number) {
-                self.done(item.given);
-            }
-        }
-    }
-
-    /// Acknowledges an item. Where that is not known to be kept, the server gives it out again, and
-    /// whoever is given it finds that its runs have ended.
-    fn done(&mut self, given: Arc<Given>) {
-        self.tasks.spawn(async move {
-            let _ = given.pulled.done().await;
-            Done::Nothing
-        });
     }
 
     /// Tells the coordinator what is held.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use sandmill_transport::engine::Class;
@@ -22,6 +23,8 @@ pub(super) struct Hands {
 struct Taken {
     items: usize,
     resources: BTreeMap<String, f64>,
+    /// Until when others are to have what there is.
+    rests_until: Option<Instant>,
 }
 
 /// Room for one item. It is given back when this goes.
@@ -64,6 +67,16 @@ impl Hands {
             *taken.resources.entry(name.clone()).or_default() += amount;
         }
         Some(Hold { hands: Arc::clone(self), resources: resources.clone() })
+    }
+
+    /// Others are to have what there is, for so long.
+    pub(super) fn rest(&self, pause: Duration) {
+        self.taken.lock().rests_until = Some(Instant::now() + pause);
+    }
+
+    /// Whether others are to have what there is.
+    pub(super) fn rests(&self) -> bool {
+        self.taken.lock().rests_until.is_some_and(|until| until > Instant::now())
     }
 
     /// For how many items room is set aside.

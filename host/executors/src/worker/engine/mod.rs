@@ -4,6 +4,7 @@
 mod config;
 mod feed;
 mod hands;
+mod items;
 mod publisher;
 mod puller;
 mod serve;

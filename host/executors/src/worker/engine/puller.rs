@@ -15,8 +15,9 @@ use uuid::Uuid;
 
 use super::super::worker::Worker;
 use super::config::{EngineServeConfig, FEED_QUEUE, PULL_WAIT, PULLS_BEYOND, TRY_MOST, TURN_WAIT};
-use super::feed::{Given, feed};
+use super::feed::feed;
 use super::hands::{Hands, Hold, satisfies};
+use super::items::Given;
 
 /// A class that the worker can make.
 struct Known {
@@ -166,6 +167,10 @@ impl Puller {
             // nobody knows which of them will get anything.
             let in_hand = self.hands.taken().saturating_sub(self.pulls.len());
             let is_idle = in_hand < self.worker.config().slots;
+            if !is_idle && self.hands.rests() {
+                // The next that ends here has this looked at again.
+                return;
+            }
             let beyond = if is_idle && known.pulls == 0 { PULLS_BEYOND } else { 0 };
             let Some(hold) = self.hands.hold(&known.class.resources, beyond) else {
                 passed.insert(id);
@@ -226,7 +231,7 @@ impl Puller {
     /// Gives an item to its session.
     async fn give(&mut self, queue: ItemQueue, pulled: Pulled, hold: Hold, has_effects: bool) {
         let given = Given {
-            hold,
+            hold: Some(hold),
             has_effects,
             ack_wait: queue.ack_wait(),
             max_deliver: queue.max_deliver(),
@@ -258,9 +263,9 @@ impl Puller {
     fn open(&mut self, session: Uuid) -> mpsc::Sender<Given> {
         let (sender, given) = mpsc::channel(FEED_QUEUE);
         let (engine, worker) = (self.engine.clone(), Arc::clone(&self.worker));
-        let config = self.config.clone();
+        let (config, hands) = (self.config.clone(), Arc::clone(&self.hands));
         let task = self.serving.spawn(async move {
-            feed(engine, worker, config, session, given).await;
+            feed(engine, worker, config, hands, session, given).await;
             session
         });
         self.current.insert(session, task.id());
