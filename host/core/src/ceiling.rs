@@ -14,6 +14,10 @@ pub const DEFAULT_CEILING_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 /// The largest argument map or result that a worker takes by default: 1 GiB.
 pub const DEFAULT_CEILING_TRANSFER: u64 = 1 << 30;
 
+/// The most handles (files, sockets, streams, …) that one run may ask of a worker by default. Each
+/// costs the worker memory beside the run's own, and may be a file descriptor.
+pub const DEFAULT_CEILING_HANDLES: u32 = 16_384;
+
 /// A time limit that no run asks for: a hundred years.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
@@ -28,7 +32,8 @@ pub struct Ceiling {
     pub random: bool,
     /// Names of environment variables that runs may be granted; `*` is any.
     pub env: Vec<String>,
-    /// Directories of the host, by their absolute paths, below which runs may be granted some.
+    /// Directories of the host, by their absolute paths, below which runs may be granted some. Here
+    /// paths are compared; that no link leads out is for whoever opens them to see to.
     pub dirs: Vec<DirCeiling>,
     /// Peers that runs may be granted.
     pub net: Vec<NetGrant>,
@@ -44,9 +49,11 @@ pub struct Ceiling {
     /// Longest time limit of an attempt.
     #[serde(with = "units::duration")]
     pub timeout: Duration,
-    /// Most bytes of an argument map, and of a result.
+    /// Most bytes of an argument map, of a result, and of logs.
     #[serde(with = "units::size")]
     pub transfer: u64,
+    /// Most handles at a time.
+    pub handles: u32,
 }
 
 /// A directory of the host that runs may be granted, or what is below it.
@@ -74,6 +81,7 @@ impl Default for Ceiling {
             memory: DEFAULT_CEILING_MEMORY,
             timeout: DEFAULT_CEILING_TIMEOUT,
             transfer: DEFAULT_CEILING_TRANSFER,
+            handles: DEFAULT_CEILING_HANDLES,
         }
     }
 }
@@ -94,6 +102,7 @@ impl Ceiling {
             memory: u64::MAX,
             timeout: LONGEST,
             transfer: u64::MAX,
+            handles: u32::MAX,
         }
     }
 
@@ -136,7 +145,12 @@ impl Ceiling {
                 units::format_duration(self.timeout)
             ));
         }
-        for (what, asked) in [("arguments", limits.input), ("a result", limits.output)] {
+        if limits.handles > self.handles {
+            over.push(format!("{} handles are more than {}", limits.handles, self.handles));
+        }
+        let transfers =
+            [("arguments", limits.input), ("a result", limits.output), ("logs", limits.logs)];
+        for (what, asked) in transfers {
             if asked > self.transfer {
                 over.push(format!(
                     "{} for {what} is more than {}",
@@ -194,8 +208,9 @@ mod tests {
             net: vec!["a:1".parse().unwrap()],
             http: vec!["b".parse().unwrap()],
         };
-        let limits = Limits { memory: 1 << 60, timeout: LONGEST, ..Limits::default() };
-        assert_eq!(Ceiling::default().refuses(&grants, &limits).len(), 8);
+        let limits =
+            Limits { memory: 1 << 60, timeout: LONGEST, handles: u32::MAX, ..Limits::default() };
+        assert_eq!(Ceiling::default().refuses(&grants, &limits).len(), 9);
         assert!(Ceiling::unbounded().refuses(&grants, &limits).is_empty());
         assert!(Ceiling::default().refuses(&Grants::default(), &Limits::default()).is_empty());
     }

@@ -25,7 +25,8 @@ pub use cache_policy::CachePolicy;
 pub use call::{Call, CallOptions, Past};
 pub use cancel::CancelToken;
 pub use ceiling::{
-    Ceiling, DEFAULT_CEILING_MEMORY, DEFAULT_CEILING_TIMEOUT, DEFAULT_CEILING_TRANSFER, DirCeiling,
+    Ceiling, DEFAULT_CEILING_HANDLES, DEFAULT_CEILING_MEMORY, DEFAULT_CEILING_TIMEOUT,
+    DEFAULT_CEILING_TRANSFER, DirCeiling,
 };
 pub use clock::{Clock, Timestamp};
 pub use component::{Component, ComponentInfo, TaskDescriptor};

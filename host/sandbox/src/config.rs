@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use sandmill_core::DirCeiling;
+
 /// The most memory that one run can be allowed, unless configured otherwise: 4 GiB, all that
 /// 32-bit guests can address. It is address space, not memory, until a guest touches it.
 pub const DEFAULT_MAX_MEMORY_BYTES: u64 = 4 << 30;
@@ -20,6 +22,10 @@ pub struct SandboxConfig {
     /// Whether instances are taken from a pool (default) or made anew each time. A pool takes
     /// address space, about 20 GiB a slot, and saves most of the cost of starting a run.
     pub pooling: bool,
+    /// Below which directories of the host runs may be granted some, where not whoever has this
+    /// sandbox says what is granted (a worker). Each grant is then looked up below one of these,
+    /// and no link leads out of it; what is below none of them is refused. Default: no such bound.
+    pub roots: Option<Vec<DirCeiling>>,
 }
 
 impl Default for SandboxConfig {
@@ -29,6 +35,7 @@ impl Default for SandboxConfig {
             cache: CacheConfig::Disabled,
             max_memory: DEFAULT_MAX_MEMORY_BYTES,
             pooling: true,
+            roots: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sandmill_core::{Attempt, Limits, LogLevel, Report, Usage};
+use sandmill_core::{Attempt, DirCeiling, Limits, LogLevel, Report, Usage};
 use sandmill_wire::value::Bounds;
 use sandmill_wire::{End, EndKind, Failure, Outcome, Value};
 use wasmtime::component::Instance;
@@ -178,7 +178,7 @@ pub(crate) fn in_instance<T>(
         let mut store = new_store(linked, state, limits)?;
         let result = {
             let future = pin!(async {
-                open_grants(&mut store).await?;
+                open_grants(&mut store, shared.config.roots.as_deref()).await?;
                 let instance = linked.pre.instance_pre().instantiate_async(&mut store).await?;
                 let task = Task::new(&mut store, &instance)?;
                 phase.set(Phase::Calling);
@@ -237,7 +237,10 @@ fn new_store(linked: &Linked, state: State, limits: &Limits) -> Result<Store<Sta
 }
 
 /// Opens what is granted and has to be there: directories, and the addresses of names.
-async fn open_grants(store: &mut Store<State>) -> wasmtime::Result<()> {
+async fn open_grants(
+    store: &mut Store<State>,
+    roots: Option<&[DirCeiling]>,
+) -> wasmtime::Result<()> {
     let options = Arc::clone(&store.data().identity.options);
     let grants = &options.grants;
     if grants.dirs.is_empty() && grants.net.is_empty() {
@@ -245,7 +248,7 @@ async fn open_grants(store: &mut Store<State>) -> wasmtime::Result<()> {
     }
     let state = store.data_mut();
     let mut builder = state.wasi_builder();
-    dirs::open(&mut builder, &grants.dirs).map_err(Refusal)?;
+    dirs::open(&mut builder, &grants.dirs, roots).map_err(Refusal)?;
     let mut network = NetworkGate::default();
     if !grants.net.is_empty() {
         let (gate, unknown) = NetworkGate::resolve(&grants.net).await;

@@ -1,10 +1,12 @@
 //! A worker on this host: a sandbox in slots, served at addresses and at an engine until it is told
 //! to leave. What it answers is the executors'; which runs it gets is their coordinators'.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use sandmill_core::{Access, DirCeiling};
 use sandmill_executors::worker::engine::{EngineServeConfig, enlist, serve};
 use sandmill_executors::worker::{Worker, WorkerConfig, WorkerStatus};
 use sandmill_sandbox::{CacheConfig, Sandbox, SandboxConfig, SandboxError};
@@ -51,6 +53,11 @@ pub enum WorkerHostError {
     Engine(#[from] EngineError),
 }
 
+/// Whether these leave no directory out, so that there is nothing to keep runs below.
+fn is_everything(roots: &[DirCeiling]) -> bool {
+    roots.iter().any(|root| root.access == Access::ReadWrite && root.host == Path::new("/"))
+}
+
 /// A worker on this host. When it is dropped, what is under way is cancelled.
 pub struct WorkerHost {
     runtime: Runtime,
@@ -76,6 +83,7 @@ impl WorkerHost {
         // What it says that it gives is what it can give.
         config.max_memory = config.max_memory.min(worker.ceiling.memory);
         worker.ceiling.memory = config.max_memory;
+        config.roots = Some(worker.ceiling.dirs.clone()).filter(|roots| !is_everything(roots));
         if let Some(directory) = settings.cache {
             config.cache = CacheConfig::Dir(directory);
         }
