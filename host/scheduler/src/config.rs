@@ -7,6 +7,8 @@ use std::time::Duration;
 pub const DEFAULT_PREFETCH_PER_SLOT: u32 = 1;
 /// Runs that may wait for a host at a time.
 pub const MAX_WAITING: usize = 100_000;
+/// Bytes of the arguments of runs that wait for a host beyond which no more runs are wanted.
+pub const MAX_WAITING_BYTES: u64 = 256 << 20;
 /// Hosts that may be lost under one run before it is given up: a task that kills its hosts must
 /// not cost the whole fleet.
 pub const MAX_HOSTS_LOST: u32 = 3;
@@ -35,6 +37,8 @@ pub struct SchedulerConfig {
     /// Runs that may wait at a time; more are refused. Runs of lost hosts come back to wait even
     /// so.
     pub max_waiting: usize,
+    /// Bytes of the arguments of runs that wait beyond which no more are wanted.
+    pub max_waiting_bytes: u64,
     /// Hosts that may be lost under one run before it is given up; at least 1.
     pub max_hosts_lost: u32,
     /// How long runs of one kind wait for busy hosts before that is said.
@@ -51,6 +55,7 @@ impl Default for SchedulerConfig {
         Self {
             prefetch_per_slot: DEFAULT_PREFETCH_PER_SLOT,
             max_waiting: MAX_WAITING,
+            max_waiting_bytes: MAX_WAITING_BYTES,
             max_hosts_lost: MAX_HOSTS_LOST,
             pending_notice_after: DEFAULT_PENDING_NOTICE_AFTER,
             max_hosts: MAX_HOSTS,

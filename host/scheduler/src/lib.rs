@@ -24,7 +24,8 @@ pub use adapt::{
 };
 pub use config::{
     DEFAULT_PENDING_NOTICE_AFTER, DEFAULT_PREFETCH_PER_SLOT, HAND_BACK_PAUSE, HAND_BACK_PAUSE_MOST,
-    MAX_HELD_KNOWN, MAX_HOSTS, MAX_HOSTS_LOST, MAX_IDLE_CLASSES, MAX_WAITING, SchedulerConfig,
+    MAX_HELD_KNOWN, MAX_HOSTS, MAX_HOSTS_LOST, MAX_IDLE_CLASSES, MAX_WAITING, MAX_WAITING_BYTES,
+    SchedulerConfig,
 };
 pub use event::{Event, HandBackWhy, HeldInputs, HostSpec};
 pub use keys::{HostId, LeaseId, RunNo};

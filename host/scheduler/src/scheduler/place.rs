@@ -109,6 +109,7 @@ impl Scheduler {
     pub(super) fn wait(&mut self, now: Instant, number: RunNo, before: bool) {
         let Some(run) = self.runs.get(&number) else { return };
         self.waiting += 1;
+        self.waiting_bytes = self.waiting_bytes.saturating_add(run.input_bytes);
         if let Some(class) = self.classes.get_mut(run.class)
             && class.waiting == 0
         {
@@ -122,6 +123,7 @@ impl Scheduler {
         let Some(number) = self.classes.pop(class, &self.runs) else { return };
         self.waiting -= 1;
         let Some(run) = self.runs.get(&number) else { return };
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(run.input_bytes);
         let at = self.put(now, number, (class, run.input_bytes), index, actions);
         if let Some(run) = self.runs.get_mut(&number) {
             run.at = Some(at);

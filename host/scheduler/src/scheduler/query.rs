@@ -9,7 +9,8 @@ use crate::{Counts, HostId, HostView, LeaseId, Placed, RunNo};
 
 impl Scheduler {
     /// How many more runs it wants to be given: as many as hosts have places for, and one while
-    /// none waits, so that it can be told why nobody takes it. Never more than may wait.
+    /// none waits, so that it can be told why nobody takes it. Never more than may wait, and none
+    /// while the arguments of those that wait are many bytes.
     #[must_use]
     pub fn room(&self) -> usize {
         // Where runs wait that hold resources, their hosts get nothing beyond their slots.
@@ -19,6 +20,9 @@ impl Scheduler {
             self.hosts.free_places()
         };
         let places = places.max(usize::from(self.waiting == 0));
+        if self.waiting_bytes >= self.config.max_waiting_bytes {
+            return 0;
+        }
         places.min(self.config.max_waiting.saturating_sub(self.waiting))
     }
 

@@ -25,6 +25,8 @@ pub struct Scheduler {
     pub(super) classes: Classes,
     pub(super) runs: NumberMap<RunNo, Run>,
     pub(super) waiting: usize,
+    /// Bytes of the arguments of those that wait.
+    pub(super) waiting_bytes: u64,
     pub(super) started: usize,
     pub(super) next_lease: u64,
     next_stamp: u64,
@@ -65,6 +67,7 @@ impl Scheduler {
             classes: Classes::default(),
             runs: NumberMap::default(),
             waiting: 0,
+            waiting_bytes: 0,
             started: 0,
             next_lease: config.first_lease,
             next_stamp: 0,
@@ -218,9 +221,10 @@ impl Scheduler {
             }
             return;
         }
-        let class = run.class;
+        let (class, input_bytes) = (run.class, run.input_bytes);
         self.runs.remove(&number);
         self.waiting -= 1;
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(input_bytes);
         self.classes.forget_waiting(class, &self.runs);
         self.classes.leave(class);
         actions.push(Action::Withdrawn { run: number });

@@ -35,6 +35,8 @@ impl Scheduler {
             .take(LOOKED_AT)
             .map(|(_, index)| index)
             .collect();
+        // What no idle host took once, none takes in this pass: they only fill up.
+        let mut untaken: SmallVec<[u32; LOOKED_AT]> = SmallVec::new();
         for index in busy {
             let Some(host) = self.hosts.get(index) else { continue };
             let mut share = host.excess().div_ceil(2);
@@ -50,10 +52,15 @@ impl Scheduler {
                 if share == 0 {
                     break;
                 }
-                if let Some(taker) = self.taker(number, &idle)
-                    && self.recall(number, Some(taker), actions)
-                {
-                    share -= 1;
+                let Some(class) = self.runs.get(&number).map(|run| run.class) else { continue };
+                if untaken.contains(&class) {
+                    continue;
+                }
+                match self.taker(class, &idle) {
+                    Some(taker) => {
+                        share -= u32::from(self.recall(number, Some(taker), actions));
+                    }
+                    None => untaken.push(class),
                 }
             }
             if self.hosts.open_slots() == 0 {
@@ -62,9 +69,8 @@ impl Scheduler {
         }
     }
 
-    /// One of these hosts that takes the run into a slot that no other is on its way to.
-    fn taker(&mut self, number: RunNo, hosts: &[u32]) -> Option<HostId> {
-        let class = self.runs.get(&number)?.class;
+    /// One of these hosts that takes such a run into a slot that no other is on its way to.
+    fn taker(&mut self, class: u32, hosts: &[u32]) -> Option<HostId> {
         hosts.iter().find_map(|index| {
             let host = self.hosts.get(*index)?;
             let takes = host.open_slots() > 0 && self.classes.accepted(class, *index, host, 0);

@@ -224,3 +224,28 @@ fn a_host_says_anew_what_it_is_and_keeps_its_runs() {
     assert_eq!(fleet.host_of(0), Some(0));
     assert_eq!(fleet.scheduler.runs_at(HostId(0)).count(), 4);
 }
+
+#[test]
+fn no_more_are_wanted_while_the_arguments_of_those_that_wait_are_many_bytes() {
+    let config = SchedulerConfig { max_waiting_bytes: 1_000, ..SchedulerConfig::default() };
+    let mut fleet = Fleet::with(config);
+    fleet.hosts(&[4]);
+    let ready = |fleet: &mut Fleet, run| {
+        let need = labelled(&["gpu"]);
+        fleet.tell(Event::Ready { run: RunNo(run), need, input_bytes: 400, inputs: None })
+    };
+    ready(&mut fleet, 0);
+    ready(&mut fleet, 1);
+    assert_eq!(fleet.scheduler.room(), 8, "800 bytes wait for a label, and 8 places are free");
+    ready(&mut fleet, 2);
+    assert_eq!(fleet.scheduler.room(), 0);
+    fleet.withdraw(1);
+    assert_eq!(fleet.scheduler.room(), 8);
+    ready(&mut fleet, 3);
+    assert_eq!(fleet.scheduler.room(), 0);
+    // Whoever takes them takes their bytes.
+    let mut gpu = spec(1, 2);
+    gpu.labels = ["gpu".to_owned()].into();
+    assert_eq!(assigned(&fleet.up(1, gpu)).len(), 3);
+    assert_eq!(fleet.scheduler.room(), 9);
+}
