@@ -20,12 +20,14 @@ use crate::maker::over;
 use crate::support::{Bench, LONG, Script, call, kind_of, message_of, value, with};
 use crate::ways::MemoryWay;
 
+/// A lease that runs out soon, though not while a busy machine stands still.
+const SHORT: Duration = Duration::from_secs(3);
 /// A lease that does not run out while a test goes on.
 const NEVER: Duration = Duration::from_secs(3_600);
 
 fn config(lease: Duration) -> DirectConfig {
     DirectConfig {
-        heartbeat: Duration::from_millis(200),
+        heartbeat: Duration::from_millis(500),
         lease,
         pending_notice_after: Duration::from_millis(20),
         ..DirectConfig::default()
@@ -131,7 +133,7 @@ fn a_link_that_breaks_for_less_than_a_lease_costs_nothing() {
 #[test]
 fn an_answer_that_comes_after_the_lease_is_refused() {
     let (gate, script) = gated();
-    let fleet = fleet(&script, &["a", "b"], Duration::from_secs(1));
+    let fleet = fleet(&script, &["a", "b"], SHORT);
     let future = fleet.bench.executor.submit(call("t"));
     fleet.bench.wait_for_state("Running", 1);
     let busy = fleet.busy();
@@ -230,7 +232,7 @@ fn a_run_says_why_it_waits_and_its_patience_is_kept_to() {
     let fleet = fleet(&script, &["a", "b"], NEVER);
     let picky = with(call("t"), |o| {
         o.labels = ["gpu".to_owned()].into();
-        o.queue_timeout = Some(Duration::from_millis(400));
+        o.queue_timeout = Some(Duration::from_secs(3));
     });
     let future = fleet.bench.executor.submit(picky);
     until("it does not say why", || future.state().message.is_some());
@@ -241,14 +243,14 @@ fn a_run_says_why_it_waits_and_its_patience_is_kept_to() {
     // Others are not held up by it.
     assert!(fleet.bench.executor.submit(call("t")).result(Some(LONG)).is_ok());
     assert_eq!(kind_of(&future), Some(EndKind::TimedOut));
-    assert!(message_of(&future).contains("waited 400ms for a slot"), "{}", message_of(&future));
+    assert!(message_of(&future).contains("waited 3s for a slot"), "{}", message_of(&future));
     assert_eq!(future.attempts(), 0);
 }
 
 #[test]
 fn a_cancel_reaches_runs_wherever_they_are() {
     let (_gate, script) = gated();
-    let fleet = fleet(&script, &["a"], Duration::from_secs(1));
+    let fleet = fleet(&script, &["a"], SHORT);
     let futures: Vec<_> = (0..5).map(|_| fleet.bench.executor.submit(call("t"))).collect();
     fleet.bench.wait_for_state("Running", 1);
     futures.iter().for_each(sandmill_core::TaskFuture::cancel);
@@ -270,7 +272,7 @@ fn an_executor_that_reaches_nobody_says_what_was_tried_and_one_host_is_enough() 
     let ways =
         ["a", "b"].map(|name| MemoryWay::new(Arc::clone(&invoker), WorkerConfig::new(name, 1)));
     ways.iter().for_each(|way| way.cut());
-    let config = DirectConfig { connect_timeout: Duration::from_millis(300), ..config(NEVER) };
+    let config = DirectConfig { connect_timeout: Duration::from_secs(2), ..config(NEVER) };
     let executor = over(invoker, &ways, 10, config);
     let start = || block_on(executor.start(StartContext::default()));
     let Err(StartError::Unavailable(words)) = start() else { panic!("it was started") };
@@ -310,7 +312,7 @@ fn one_worker_at_two_addresses_has_its_slots_once() {
 fn a_coordinator_that_comes_back_gets_what_was_made_for_it() {
     let (gate, script) = gated();
     let run = RunId::new();
-    let first = fleet(&script, &["a"], Duration::from_secs(1));
+    let first = fleet(&script, &["a"], SHORT);
     let future = first.bench.executor.submit(call("t").as_run(run, 0));
     first.bench.wait_for_state("Running", 1);
     // Its process goes, without a goodbye.

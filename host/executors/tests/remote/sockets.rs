@@ -263,8 +263,7 @@ fn processes_that_do_not_come_up_keep_the_executor_closed() {
         adapt: None,
     };
     let workers: Arc<dyn Workers> = Arc::new(LocalWorkers::new(config));
-    let times =
-        DirectConfig { connect_timeout: Duration::from_millis(500), ..DirectConfig::default() };
+    let times = DirectConfig { connect_timeout: Duration::from_secs(3), ..DirectConfig::default() };
     let fleet = Arc::new(DirectFleet::new(workers, times));
     let remote = RemoteExecutor::new(script(), |invoker| invoker, RemoteConfig::new(fleet));
     let error = block_on(remote.start(StartContext::default())).unwrap_err();

@@ -32,7 +32,7 @@ fn a_run_that_is_taken_up_before_it_is_due_waits_until_then() {
         |bench| {
             let retries = delays(1, &[60_000]);
             let waits = with(call("t"), |o| o.retries = retries.clone());
-            let at = after(Duration::from_millis(300));
+            let at = after(Duration::from_secs(2));
             let future = bench.executor.submit(waits.clone().taken_up(RunId::new(), due(at)));
             assert_eq!(future.wait(Some(LONG)).name, "Completed");
             assert!(Clock::system().now() >= at);

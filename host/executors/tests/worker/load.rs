@@ -93,7 +93,7 @@ async fn one_that_does_not_listen_costs_bounded_memory_and_nobody_else_anything(
             deaf.link.to_worker.send(ToWorker::Orders(batch)).await.unwrap();
             deaf.link.to_worker.send(ToWorker::Recall(unknown)).await.unwrap();
         };
-        if tokio::time::timeout(Duration::from_millis(300), both).await.is_err() {
+        if tokio::time::timeout(Duration::from_secs(1), both).await.is_err() {
             break;
         }
         taken += 1;

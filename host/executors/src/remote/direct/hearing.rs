@@ -53,7 +53,11 @@ impl Carrier {
                     self.tell(Event::Drops { host, digest });
                 }
             }
-            NewsKind::Broken(error) => self.broken(host, error),
+            NewsKind::Broken(error, heard) => {
+                // Its messages may have stood behind a value that it was sending.
+                known.heard = heard.map_or(known.heard, |heard| known.heard.max(heard));
+                self.broken(host, error);
+            }
         }
     }
 

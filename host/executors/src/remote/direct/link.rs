@@ -43,8 +43,8 @@ pub(super) enum NewsKind {
     NotBrought(RunLease, WayError),
     /// A component was brought, or could not be.
     Component(Digest, Result<(), WayError>),
-    /// The connection is over.
-    Broken(WayError),
+    /// The connection is over, over which something last came then, if that is known.
+    Broken(WayError, Option<std::time::Instant>),
 }
 
 /// The link to one worker.
@@ -81,12 +81,12 @@ impl Link {
                     connection += 1;
                     let began = Instant::now();
                     self.tell(connection, NewsKind::Opened(Box::new(welcome))).await;
-                    let error = self.pump(connection, mouth, ear, &*blobs).await;
+                    let (error, heard) = self.pump(connection, mouth, ear, &*blobs).await;
                     // One that stood is not held against the worker.
                     if began.elapsed() > BACKOFF_MOST {
                         backoff = Backoff::default();
                     }
-                    self.tell(connection, NewsKind::Broken(error)).await;
+                    self.tell(connection, NewsKind::Broken(error, heard)).await;
                 }
             }
             tokio::select! {
@@ -102,21 +102,22 @@ impl Link {
         let _ = self.news.send(news).await;
     }
 
-    /// Hears, says and carries until the connection is over. Why it is.
+    /// Hears, says and carries until the connection is over. Why it is, and when something last came.
     async fn pump(
         &self,
         connection: u64,
         mut mouth: Box<dyn Mouth>,
         mut ear: Box<dyn Ear>,
         blobs: &dyn Blobs,
-    ) -> WayError {
+    ) -> (WayError, Option<std::time::Instant>) {
         // One task, but none of these waits for another: a reader that waits for the driver does
         // not keep heartbeats from being said.
-        tokio::select! {
+        let error = tokio::select! {
             error = self.hear(connection, &mut *ear) => error,
             error = self.say(connection, &mut *mouth) => error,
             error = self.carry(connection, blobs) => error,
-        }
+        };
+        (error, ear.heard())
     }
 
     async fn hear(&self, connection: u64, ear: &mut dyn Ear) -> WayError {

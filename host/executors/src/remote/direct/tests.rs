@@ -39,7 +39,7 @@ fn with_a_silent_host() -> Carrier {
     let mut carrier = Carrier::new(Arc::new(DirectConfig::default().checked()));
     let host = Host::new(HostId(1), "a".to_owned(), CancellationToken::new());
     carrier.hosts.insert(1, host);
-    let kinds = [NewsKind::Opened(welcome("a")), NewsKind::Broken(WayError::passing("cut"))];
+    let kinds = [NewsKind::Opened(welcome("a")), NewsKind::Broken(WayError::passing("cut"), None)];
     for kind in kinds {
         carrier.hear(News { link: 1, connection: 1, kind });
     }
@@ -80,7 +80,23 @@ fn when_this_process_stood_still_its_hosts_get_another_lease() {
 fn words_of_an_earlier_connection_change_nothing() {
     let mut carrier = with_a_silent_host();
     carrier.hear(News { link: 1, connection: 2, kind: NewsKind::Opened(welcome("a")) });
-    let late = NewsKind::Broken(WayError::passing("late"));
+    let late = NewsKind::Broken(WayError::passing("late"), None);
     carrier.hear(News { link: 1, connection: 1, kind: late });
     assert_eq!(carrier.hosts[&1].state, HostState::Up);
+}
+
+/// What a host says stands behind a value that it sends: that it was heard of late is no reason to give it
+/// up as soon as its link breaks.
+#[test]
+fn a_host_that_was_sending_something_large_is_not_given_up_with_its_link() {
+    let mut carrier = with_a_silent_host();
+    carrier.hear(News { link: 1, connection: 2, kind: NewsKind::Opened(welcome("a")) });
+    carrier.hosts.get_mut(&1).unwrap().heard = ago(2 * LEASE);
+    let broken = NewsKind::Broken(WayError::passing("cut"), Some(ago(LEASE / 2)));
+    carrier.hear(News { link: 1, connection: 2, kind: broken });
+    carrier.tick();
+    assert_eq!(carrier.hosts[&1].state, HostState::Silent);
+    carrier.hosts.get_mut(&1).unwrap().heard = ago(LEASE);
+    carrier.tick();
+    assert_eq!(carrier.hosts[&1].state, HostState::Down);
 }
