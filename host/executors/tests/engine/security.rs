@@ -14,7 +14,7 @@ use rcgen::{
 };
 use sandmill_transport::engine::{Credentials, Engine, EngineConfig, EngineError};
 
-use crate::server::{Server, config_at, free_port};
+use crate::server::{LONG, Server, config_at, free_port};
 
 /// Files of one test, which go with it.
 struct Files(PathBuf);
@@ -247,6 +247,21 @@ fn user(account: &KeyPair, user: &KeyPair, until: Option<u64>) -> String {
     token(account, user, "worker", nats, until)
 }
 
+/// Connects, and waits until the server does not take it any more: then it says why.
+fn runs_out(config: &EngineConfig) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let engine = Engine::connect(config.clone()).await.unwrap();
+        let mut link = engine.link();
+        let told = link.wait_for(|link| {
+            let why = link.why.as_deref().unwrap_or_default();
+            !link.is_up && why.contains("authorization")
+        });
+        let told = tokio::time::timeout(LONG, told).await;
+        assert!(told.is_ok(), "{:?}", engine.link().borrow());
+    });
+}
+
 #[test]
 fn credentials_files_are_looked_at() {
     let files = Files::new("jwt");
@@ -278,6 +293,7 @@ fn credentials_files_are_looked_at() {
     };
     let (worker, other) = (KeyPair::new_user(), KeyPair::new_user());
     let seed = worker.seed().unwrap();
+    runs_out(&with("short", &user(&blue, &worker, Some(now() + 5)), &seed));
     connect(&with("right", &user(&blue, &worker, Some(now() + 3_600)), &seed)).unwrap();
     for (name, jwt, seed) in [
         ("over", user(&blue, &worker, Some(now() - 10)), &seed),

@@ -155,43 +155,48 @@ impl Engine {
     /// Waits for an answer of the server, but not for ever, and not for one that was asked for over
     /// a connection that has broken since: that one does not come. So what is asked for has to be
     /// such that it may be asked for twice.
-    pub(super) async fn answered<T>(
+    pub(super) fn answered<T>(
         &self,
         what: &'static str,
         answer: impl IntoFuture<Output = T>,
-    ) -> Result<T, EngineError> {
-        self.answered_within(ENGINE_REQUEST_TIMEOUT, what, answer).await
+    ) -> impl Future<Output = Result<T, EngineError>> {
+        self.answered_within(ENGINE_REQUEST_TIMEOUT, what, answer)
     }
 
     /// The same with a time of its own.
-    pub(super) async fn answered_within<T>(
+    pub(super) fn answered_within<T>(
         &self,
         after: Duration,
         what: &'static str,
         answer: impl IntoFuture<Output = T>,
-    ) -> Result<T, EngineError> {
+    ) -> impl Future<Output = Result<T, EngineError>> {
+        // Those of the client are large, and would be copied from one future into the next.
+        let answer = Box::pin(answer.into_future());
         let mut link = self.link();
-        let before = link.borrow_and_update().count;
-        let is_another = async {
-            if link.wait_for(|link| link.count != before).await.is_err() {
-                std::future::pending::<()>().await;
+        async move {
+            let before = link.borrow_and_update().count;
+            let is_another = async {
+                if link.wait_for(|link| link.count != before).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                answer = answer => Ok(answer),
+                () = is_another => Err(EngineError::failed(what, "the connection broke meanwhile")),
+                () = tokio::time::sleep(after) => Err(EngineError::TimedOut { what, after }),
             }
-        };
-        tokio::select! {
-            biased;
-            answer = answer.into_future() => Ok(answer),
-            () = is_another => Err(EngineError::failed(what, "the connection broke meanwhile")),
-            () = tokio::time::sleep(after) => Err(EngineError::TimedOut { what, after }),
         }
     }
 
     /// The same for what may fail.
-    pub(super) async fn bounded<T, E: std::fmt::Display>(
+    pub(super) fn bounded<T, E: std::fmt::Display>(
         &self,
         what: &'static str,
         answer: impl IntoFuture<Output = Result<T, E>>,
-    ) -> Result<T, EngineError> {
-        self.answered(what, answer).await?.map_err(|error| EngineError::failed(what, error))
+    ) -> impl Future<Output = Result<T, EngineError>> {
+        let answered = self.answered(what, answer);
+        async move { answered.await?.map_err(|error| EngineError::failed(what, error)) }
     }
 }
 

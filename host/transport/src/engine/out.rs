@@ -79,9 +79,11 @@ impl OutReader {
         loop {
             match next {
                 Some(Ok(message)) => match read(message) {
-                    Ok(one) => said.push(one),
+                    (acker, Some((worker, messages))) => {
+                        said.push(OutSaid { worker, messages, acker });
+                    }
                     // Nobody's word: it must not come again and again.
-                    Err(acker) => drop(acker.ack().await),
+                    (acker, None) => drop(acker.ack().await),
                 },
                 Some(Err(error)) if said.is_empty() => {
                     return Err(EngineError::failed(WHAT, error));
@@ -109,14 +111,17 @@ async fn is_another(link: &mut watch::Receiver<EngineLink>, before: u64) {
     }
 }
 
-fn read(message: async_nats::jetstream::Message) -> Result<OutSaid, Acker> {
+/// Who said what, where anybody did.
+type Word = (WorkerId, Result<Vec<FromWorker>, String>);
+
+fn read(message: async_nats::jetstream::Message) -> (Acker, Option<Word>) {
     let (message, acker) = message.split();
     let worker = message.headers.as_ref().and_then(|headers| headers.get(WORKER));
     let Some(worker) = worker.and_then(|text| Uuid::parse_str(text.as_str()).ok()) else {
-        return Err(acker);
+        return (acker, None);
     };
     let messages = decode_from_worker(&message.payload).map_err(|error| error.to_string());
-    Ok(OutSaid { worker: WorkerId(worker), messages, acker })
+    (acker, Some((WorkerId(worker), messages)))
 }
 
 impl Engine {
