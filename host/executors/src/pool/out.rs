@@ -87,14 +87,15 @@ impl Queue {
     /// A run that was out has ended, or waits in the queue again.
     pub(crate) fn out_ended(&self, number: u64) {
         let mut inner = self.inner.lock();
-        let wanted_more = inner.wants_more();
         inner.out.remove(&number);
         if inner.stopping {
             // Whoever takes runs may have nothing to wait for any more.
             inner.changes += 1;
             self.work.notify_all();
             self.closing_in(inner);
-        } else if !wanted_more && inner.wants_more() {
+        } else if inner.wants_more() {
+            // Each time, and not only when it comes to be so: who was woken then may be waiting
+            // for the source of its map.
             drop(inner);
             self.work.notify_one();
         }

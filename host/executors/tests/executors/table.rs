@@ -290,6 +290,19 @@ fn a_slow_source_does_not_hold_up_submitted_calls() {
 }
 
 #[test]
+fn a_source_that_gives_nothing_does_not_hold_up_another_map() {
+    let script = Arc::new(Script::default());
+    let executor = pool(&script, 2, 100);
+    block_on(executor.start(StartContext::default())).unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel::<Call>();
+    let silent = executor.map(Box::new(receiver.into_iter()), MapOptions::default());
+    let list = executor.map(Box::new((0..1_000).map(|n| call("echo", n))), MapOptions::default());
+    let done = list.wait(Some(LONG)).done;
+    assert_eq!(done.len(), 1_000, "the other map stands still");
+    drop((sender, silent));
+}
+
+#[test]
 fn fail_fast_cancels_runs_that_the_consumer_has_taken_already() {
     let script = Arc::new(Script::default());
     let executor = pool(&script, 2, 10);

@@ -221,7 +221,13 @@ impl Driver {
                     self.carrier.remove(host, "it is gone");
                 }
             }
-            WorkerNews::Failed(why) => {
+            WorkerNews::GaveUp(why) if !self.session.is_opening() => {
+                if !self.carrier.hosts.values().any(|host| host.is_placed) {
+                    self.session.desk.close(&format!("no worker can be had any more; {why}"));
+                    self.session.stop.cancel();
+                }
+            }
+            WorkerNews::Failed(why) | WorkerNews::GaveUp(why) => {
                 if self.failures.len() < MAX_FAILURES {
                     self.failures.push(why);
                 }

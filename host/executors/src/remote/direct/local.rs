@@ -29,9 +29,7 @@ use super::workers::{Demand, WorkerNews, Workers};
 pub const MAX_LOCAL_WORKERS: usize = 1_024;
 /// How often processes are looked at.
 pub const LOCAL_LOOK: Duration = Duration::from_millis(100);
-/// A process that ended sooner than this did not come up.
-pub const LIVED_LEAST: Duration = Duration::from_secs(10);
-/// How many in a row may not come up before no more are started.
+/// How many in a row may end before the fleet has reached one, until no more are started.
 pub const MAX_STILLBORN: u32 = 8;
 /// How long a process may take to end once it was told to; then it is killed.
 pub const END_PATIENCE: Duration = Duration::from_secs(1);
@@ -179,9 +177,10 @@ impl Drop for LocalWorkers {
 /// A process.
 struct Local {
     child: Child,
-    began: Instant,
     number: u64,
     idle_since: Option<Instant>,
+    /// Whether the fleet has reached it.
+    has_served: bool,
     is_leaving: bool,
     /// Since when it was told to end.
     ending: Option<Instant>,
@@ -225,6 +224,7 @@ impl Nurse {
             }
             self.look_at_children();
             if let Some(demand) = demand {
+                self.mark_served(&demand);
                 self.size(&demand);
             }
             if self.missing > 0 && Instant::now() >= self.start_at {
@@ -266,9 +266,9 @@ impl Nurse {
             })?;
         let local = Local {
             child,
-            began: Instant::now(),
             number,
             idle_since: None,
+            has_served: false,
             is_leaving: false,
             ending: None,
         };
@@ -289,9 +289,6 @@ impl Nurse {
                         // It may have ended just now.
                         let _ = local.child.kill();
                     }
-                    if local.began.elapsed() >= LIVED_LEAST {
-                        self.stillborn = 0;
-                    }
                 }
                 Err(error) => gone.push((address.clone(), error.to_string())),
             }
@@ -303,8 +300,21 @@ impl Nurse {
                 continue;
             }
             self.missing += 1;
-            if local.began.elapsed() < LIVED_LEAST {
+            if local.has_served {
+                // What it ran may have ended it; the next one may serve too, if not at once.
+                self.start_at = Instant::now() + BACKOFF_LEAST;
+            } else {
                 self.has_failed(&format!("a local worker ended as it started: {status}"));
+            }
+        }
+    }
+
+    /// Those that the fleet has reached have come up.
+    fn mark_served(&mut self, demand: &Demand) {
+        for (address, _) in &demand.hosts {
+            if let Some(local) = self.children.get_mut(address) {
+                local.has_served = true;
+                self.stillborn = 0;
             }
         }
     }
@@ -313,7 +323,11 @@ impl Nurse {
         self.stillborn = self.stillborn.saturating_add(1);
         let wait = BACKOFF_LEAST.saturating_mul(1 << self.stillborn.min(16)).min(BACKOFF_MOST);
         self.start_at = Instant::now() + wait;
-        let _ = self.news.send(WorkerNews::Failed(why.to_owned()));
+        let why = why.to_owned();
+        let _ = self.news.send(match self.stillborn > MAX_STILLBORN {
+            true => WorkerNews::GaveUp(why),
+            false => WorkerNews::Failed(why),
+        });
     }
 
     /// Starts more, or has some leave, by load.

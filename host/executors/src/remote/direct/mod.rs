@@ -25,8 +25,7 @@ pub use config::{
 };
 pub use fleet::DirectFleet;
 pub use local::{
-    END_PATIENCE, LIVED_LEAST, LOCAL_LOOK, LocalConfig, LocalWorkers, MAX_LOCAL_WORKERS,
-    MAX_STILLBORN,
+    END_PATIENCE, LOCAL_LOOK, LocalConfig, LocalWorkers, MAX_LOCAL_WORKERS, MAX_STILLBORN,
 };
 pub use socket::SocketWay;
 pub use way::{Blobs, Connected, Ear, Mouth, Way, WayError};

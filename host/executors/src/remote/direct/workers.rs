@@ -38,6 +38,8 @@ pub enum WorkerNews {
     Removed(String),
     /// One could not be had; for people, and for a start that gets no other.
     Failed(String),
+    /// There will be no more, for this reason. Where there is none, the fleet ends.
+    GaveUp(String),
 }
 
 /// Provides workers: local processes, a cloud's, or a list. Called within the fleet's runtime.
