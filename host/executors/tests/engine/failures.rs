@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -103,7 +102,7 @@ impl Opened {
     }
 }
 
-fn until(what: &str, mut check: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut check: impl FnMut() -> bool) {
     let start = Instant::now();
     while !check() {
         assert!(start.elapsed() < LONG, "{what}");
@@ -166,6 +165,21 @@ fn a_server_whose_store_is_wiped_costs_time_only() {
 }
 
 #[test]
+fn a_server_whose_store_is_damaged_costs_time_only() {
+    let mut server = Server::start();
+    let engine = server.config();
+    let script = echo(Duration::from_millis(2));
+    let _worker = served(&engine, &script, "a", 2);
+    let opened = Opened::at(&engine, &script);
+    opened.map(&script, 1_000, || {
+        server.kill();
+        assert!(server.damage() > 0, "there is nothing to damage");
+        server.go_on();
+    });
+    opened.executor.abort();
+}
+
+#[test]
 fn a_worker_that_dies_with_runs_costs_time_only() {
     let mut engine = shared().config();
     // What it pulled and did not tell of is given out again after that.
@@ -191,36 +205,6 @@ fn a_worker_that_leaves_gives_back_what_it_has_not_started() {
     let listed = runtime.block_on(list_workers(engine)).unwrap();
     let names: Vec<&str> = listed.iter().map(|one| one.welcome.name.as_str()).collect();
     assert_eq!(names, ["b"]);
-    opened.executor.abort();
-}
-
-#[test]
-fn a_task_that_kills_its_workers_ends_as_host_lost() {
-    let engine = shared().config();
-    let deaths = Arc::new(AtomicUsize::new(0));
-    let (own, poison) = (Arc::clone(&deaths), std::sync::mpsc::channel::<()>());
-    let poison_tx = parking_lot::Mutex::new(poison.0);
-    let script = Script::new(move |attempt: &Attempt<'_>| {
-        own.fetch_add(1, Ordering::SeqCst);
-        let _ = poison_tx.lock().send(());
-        while !attempt.cancel.is_cancelled() {
-            thread::sleep(Duration::from_millis(5));
-        }
-        crate::support::ended(EndKind::Cancelled)
-    });
-    let mut worker = Some(served(&engine, &script, "a", 1));
-    let opened = Opened::at(&engine, &script);
-    let future = opened.executor.submit(with(call("t"), |_| ()));
-    for _ in 0..3 {
-        poison.1.recv_timeout(LONG).expect("it is not made again");
-        // It is known to have it before it dies.
-        until("nobody has it", || opened.executor.hosts().iter().any(|host| host.runs > 0));
-        drop(worker.take().map(Served::die));
-        worker = Some(served(&engine, &script, "a", 1));
-    }
-    assert!(future.result(Some(LONG)).is_err());
-    assert_eq!(kind_of(&future), Some(EndKind::HostLost), "{}", message_of(&future));
-    assert_eq!(deaths.load(Ordering::SeqCst), 3);
     opened.executor.abort();
 }
 

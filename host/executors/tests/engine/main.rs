@@ -10,6 +10,7 @@ mod cluster;
 mod crowds;
 mod failures;
 mod maker;
+mod poison;
 mod security;
 mod server;
 mod sharing;

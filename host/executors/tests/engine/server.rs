@@ -121,6 +121,33 @@ impl Server {
         fs::remove_dir_all(self.folder.join("store")).unwrap();
     }
 
+    /// Breaks what a killed server kept of messages: a byte is another, or an end is gone; how many
+    /// files that were.
+    pub(crate) fn damage(&self) -> usize {
+        assert!(self.guard.is_none());
+        let (mut folders, mut damaged) = (vec![self.folder.join("store")], 0);
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|ending| ending == "blk") {
+                    let mut bytes = fs::read(&path).unwrap();
+                    let middle = bytes.len() / 2;
+                    if let Some(byte) = bytes.get_mut(middle) {
+                        *byte ^= 0x55;
+                        damaged += 1;
+                        if damaged % 2 == 0 {
+                            bytes.truncate(middle + middle / 2);
+                        }
+                        fs::write(&path, bytes).unwrap();
+                    }
+                }
+            }
+        }
+        damaged
+    }
+
     /// Names of its own, in small stores.
     pub(crate) fn config(&self) -> EngineConfig {
         config_at(&format!("nats://127.0.0.1:{}", self.port))

@@ -59,13 +59,19 @@ impl Carrier {
         a_slot(self.mean, self.config.prefetch_per_slot)
     }
 
-    fn is_possible(&self, class: &ClassId) -> bool {
+    pub(super) fn is_possible(&self, class: &ClassId) -> bool {
         self.classes.get(class).is_some_and(|class| self.hosts.can_make(class))
     }
 
     /// The next parcels, while so many are on their way.
     pub(super) fn fill(&mut self, mut on_the_way: usize) -> Vec<(u64, Parcel)> {
-        let mut parcels = Vec::new();
+        let mut parcels: Vec<(u64, Parcel)> = Vec::new();
+        if on_the_way < PUBLISHES
+            && let Some(class) = self.next_suspect()
+        {
+            parcels.extend(self.next_parcel(&class, self.hosts.slots().max(1), 1));
+            on_the_way += parcels.len();
+        }
         if self.runs.waiting.values().all(std::collections::VecDeque::is_empty) {
             return parcels;
         }

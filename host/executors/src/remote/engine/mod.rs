@@ -14,10 +14,11 @@ mod hosts;
 mod lost;
 mod runs;
 mod sharing;
+mod suspects;
 mod tasks;
 
 pub use config::{
     BATCH_HORIZON, CANCEL_PATIENCE, CHECK_EVERY, DEFAULT_BEAT, DEFAULT_PREFETCH, ENSURE_EVERY,
-    EngineFleetConfig, MOST_A_SLOT, PUBLISHES, SHARE_AFTER, WINDOW_LEAST,
+    EngineFleetConfig, MOST_A_SLOT, PUBLISHES, SHARE_AFTER, TRIAL, WINDOW_LEAST,
 };
 pub use fleet::EngineFleet;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sandmill_core::Component;
+use sandmill_scheduler::MAX_HOSTS_LOST;
 use sandmill_transport::engine::ClassId;
 use sandmill_transport::message::{LeaseId, RunLease, WorkerId};
 use sandmill_wire::{Digest, RunId};
@@ -56,6 +57,11 @@ impl Entry {
     pub(super) fn of(&self) -> RunLease {
         RunLease { run: self.ticket.run(), lease: self.lease }
     }
+
+    /// Whether it is given up with the next host that is lost under it.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.hosts_lost > 0 && self.hosts_lost + 1 >= MAX_HOSTS_LOST
+    }
 }
 
 /// An item that was put into the engine, or is on its way there.
@@ -80,6 +86,8 @@ pub(super) struct ItemEntry {
 pub(super) struct Runs {
     entries: HashMap<RunId, Entry>,
     pub(super) waiting: HashMap<ClassId, VecDeque<RunId>>,
+    /// Runs that wait and would be given up with one more host.
+    pub(super) suspects: VecDeque<RunId>,
     pub(super) items: HashMap<u64, ItemEntry>,
     by_sequence: HashMap<u64, u64>,
     expiries: BTreeSet<(Instant, RunId)>,
@@ -163,10 +171,10 @@ impl Runs {
                 self.components.remove(&digest);
             }
         }
-        if entry.place == Place::Waiting
-            && let Some(queue) = self.waiting.get_mut(&entry.class)
-        {
-            queue.retain(|other| other != run);
+        if entry.place == Place::Waiting {
+            let queue = self.waiting.get_mut(&entry.class);
+            queue.into_iter().for_each(|queue| queue.retain(|other| other != run));
+            self.suspects.retain(|other| other != run);
         }
         Some(entry)
     }
@@ -220,7 +228,7 @@ impl Runs {
         entry.wait_told = false;
         self.expiries.extend(entry.ticket.expires().map(|expiry| (expiry, *run)));
         if pause.is_zero() {
-            self.waiting.entry(entry.class.clone()).or_default().push_front(*run);
+            self.line_up(run);
         } else {
             self.paused.insert((Instant::now() + pause, *run));
         }
@@ -232,11 +240,19 @@ impl Runs {
             && at <= now
         {
             self.paused.pop_first();
-            if let Some(entry) = self.entries.get(&run)
-                && entry.place == Place::Waiting
-            {
-                self.waiting.entry(entry.class.clone()).or_default().push_front(run);
+            if self.entries.get(&run).is_some_and(|entry| entry.place == Place::Waiting) {
+                self.line_up(&run);
             }
+        }
+    }
+
+    /// Puts a run that waits before all others of its class, or to those that are tried by themselves.
+    fn line_up(&mut self, run: &RunId) {
+        let Some(entry) = self.entries.get(run) else { return };
+        if entry.is_suspect() {
+            self.suspects.push_back(*run);
+        } else {
+            self.waiting.entry(entry.class.clone()).or_default().push_front(*run);
         }
     }
 
