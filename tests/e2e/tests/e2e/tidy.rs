@@ -149,6 +149,10 @@ fn crates_stand_on_floors() {
     }
 }
 
+/// The crates that name the engine: the sandbox, and the bench, whose bare loop is what the sandbox
+/// is held against and so has to be made without it.
+const ON_THE_ENGINE: &[&str] = &["sandmill-sandbox", "sandmill-bench"];
+
 #[test]
 fn only_the_sandbox_names_the_engine() {
     for package in packages() {
@@ -157,6 +161,6 @@ fn only_the_sandbox_names_the_engine() {
             .into_iter()
             .filter(|other| other.starts_with("wasmtime") || other.starts_with("cranelift"))
             .collect();
-        assert!(name == "sandmill-sandbox" || engines.is_empty(), "{name} names {engines:?}");
+        assert!(ON_THE_ENGINE.contains(&name) || engines.is_empty(), "{name} names {engines:?}");
     }
 }
