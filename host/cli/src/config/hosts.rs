@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use sandmill::core::{DEFAULT_CEILING_MEMORY, DEFAULT_CEILING_TIMEOUT, DEFAULT_CEILING_TRANSFER};
+use sandmill::core::{
+    DEFAULT_CEILING_HANDLES, DEFAULT_CEILING_MEMORY, DEFAULT_CEILING_TIMEOUT,
+    DEFAULT_CEILING_TRANSFER,
+};
 use sandmill::executors::remote::direct::{
     DEFAULT_CONNECT_TIMEOUT, DEFAULT_GRACE, DEFAULT_HEARTBEAT, DEFAULT_LEASE, MAX_LOCAL_WORKERS,
 };
@@ -201,7 +204,13 @@ pub(super) const HOST_KEYS: &[Key] = &[
         "worker.max_transfer",
         Kind::Size,
         || Some(Setting::Size(DEFAULT_CEILING_TRANSFER)),
-        "most bytes of arguments or of a result that a run may ask for",
+        "most bytes of arguments, of a result or of logs that a run may ask for",
+    ),
+    key(
+        "worker.max_handles",
+        Kind::Count(0, u32::MAX as u64),
+        || Some(Setting::Count(u64::from(DEFAULT_CEILING_HANDLES))),
+        "most handles that a run may ask for",
     ),
     key("worker.cert", Kind::Path, unset, "the worker's certificate, for tls:// addresses"),
     key("worker.key", Kind::Path, unset, "its key"),

@@ -197,6 +197,9 @@ impl WorkerConfig {
                 memory: values.size("worker.max_memory"),
                 timeout: values.duration("worker.max_timeout"),
                 transfer: values.size("worker.max_transfer"),
+                handles: values
+                    .count("worker.max_handles")
+                    .map_or(0, |most| u32::try_from(most).unwrap_or(u32::MAX)),
             },
             credentials: values.credentials("worker"),
             http: values.text("worker.http").and_then(|text| form::socket(&text).ok()),

@@ -98,9 +98,12 @@ struct CeilingFlags {
     /// Time limit of one attempt. [default: 1day]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     max_timeout: Option<Duration>,
-    /// Bytes of arguments, and of a result. [default: 1GiB]
+    /// Bytes of arguments, of a result, and of logs. [default: 1GiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_transfer: Option<u64>,
+    /// Files, sockets and other handles that a run may hold at a time. [default: 16384]
+    #[arg(long, value_name = "N")]
+    max_handles: Option<u32>,
 }
 
 /// How it knows coordinators, and they know it.
@@ -157,6 +160,7 @@ impl WorkerArgs {
             ("worker.max_memory", ceiling.max_memory.map(Setting::Size)),
             ("worker.max_timeout", ceiling.max_timeout.map(Setting::Duration)),
             ("worker.max_transfer", ceiling.max_transfer.map(Setting::Size)),
+            ("worker.max_handles", ceiling.max_handles.map(|most| Setting::Count(most.into()))),
             ("worker.cert", path(&identity.cert)),
             ("worker.key", path(&identity.key)),
             ("worker.ca", path(&identity.ca)),
