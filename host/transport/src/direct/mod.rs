@@ -22,6 +22,7 @@ mod service;
 mod socket;
 mod status;
 mod strangers;
+mod tally;
 
 pub use blobs::BlobClient;
 pub use chunks::{ChunkError, ChunkStream};
@@ -33,6 +34,6 @@ pub use listener::Listener;
 pub use methods::Method;
 pub use notices::{Notice, Notices, Silent};
 pub use peer::Peer;
-pub use serve::{ServeOptions, serve, serve_with};
+pub use serve::{REFUSALS_A_SECOND, ServeOptions, serve, serve_with};
 pub use service::{OpenLink, WorkerService};
 pub use status::status;

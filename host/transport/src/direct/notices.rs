@@ -18,6 +18,11 @@ pub enum Notice {
         /// Why.
         why: String,
     },
+    /// More were refused than are told of one by one.
+    MoreRefused {
+        /// How many.
+        count: u64,
+    },
     /// A link ended otherwise than by a goodbye.
     Broken {
         /// Whose.
@@ -51,6 +56,7 @@ impl fmt::Display for Notice {
         match self {
             Self::Opened { peer } => write!(f, "{peer} has connected"),
             Self::Refused { peer, why } => write!(f, "refused {peer}: {why}"),
+            Self::MoreRefused { count } => write!(f, "… and refused {count} more"),
             Self::Broken { peer, why } => write!(f, "lost the link with {peer}: {why}"),
             Self::BrokenOff { peer, what } => write!(f, "what {peer} sent broke off: {what}"),
             Self::TooLarge { peer, what } => write!(f, "could not send to {peer}: {what}"),

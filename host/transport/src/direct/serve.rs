@@ -6,17 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::server_connection::attend;
 use super::strangers::Strangers;
+use super::tally::Tally;
 use super::{Listener, Notice, Notices, ServeError, Silent, WorkerService};
 use crate::security::ServerSecurity;
 use crate::{
     Address, HANDSHAKE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_CONNECTIONS,
     MAX_STRANGERS, STOP_TIMEOUT,
 };
+
+/// Refusals a second of which its host is told one by one; of the others it is told their number.
+pub const REFUSALS_A_SECOND: u32 = 10;
 
 /// How long it waits after connections could not be taken, for lack of file descriptors mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -68,12 +73,29 @@ pub(super) struct Server {
     pub(super) service: Arc<dyn WorkerService>,
     pub(super) options: ServeOptions,
     pub(super) stop: CancellationToken,
+    tally: Tally,
 }
 
 impl Server {
     pub(super) fn refused(&self, peer: &impl fmt::Display, why: impl fmt::Display) {
-        let (peer, why) = (peer.to_string(), why.to_string());
-        self.options.notices.notice(Notice::Refused { peer, why });
+        if self.tally.tells(Instant::now()) {
+            let (peer, why) = (peer.to_string(), why.to_string());
+            self.options.notices.notice(Notice::Refused { peer, why });
+        }
+    }
+
+    /// Tells of the refusals that were only counted, as long as it serves.
+    async fn tell_counted(&self) {
+        while self.stop.run_until_cancelled(self.tally.due()).await.is_some() {
+            self.tell_counted_now();
+        }
+    }
+
+    fn tell_counted_now(&self) {
+        let count = self.tally.take();
+        if count > 0 {
+            self.options.notices.notice(Notice::MoreRefused { count });
+        }
     }
 }
 
@@ -119,8 +141,11 @@ pub async fn serve_with(
     let _stopped = stop.clone().drop_guard();
     let cut = CancellationToken::new();
     let _cut = cut.clone().drop_guard();
-    let server = Arc::new(Server { security, service, options, stop: stop.clone() });
+    let tally = Tally::new();
+    let server = Arc::new(Server { security, service, options, stop: stop.clone(), tally });
     let tasks = TaskTracker::new();
+    let telling = Arc::clone(&server);
+    tasks.spawn(async move { telling.tell_counted().await });
     loop {
         let accepted = tokio::select! {
             biased;
@@ -151,5 +176,6 @@ pub async fn serve_with(
     tasks.close();
     // What is not done by then is cut off by the guard.
     let _ = tokio::time::timeout(STOP_TIMEOUT, tasks.wait()).await;
+    server.tell_counted_now();
     Ok(())
 }

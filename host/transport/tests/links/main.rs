@@ -2,6 +2,7 @@
 
 mod blobs;
 mod certificates;
+mod crowds;
 mod hostile;
 mod link;
 mod messages;
