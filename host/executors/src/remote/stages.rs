@@ -46,11 +46,24 @@ impl Stage {
     }
 }
 
+/// What tells a stage from others: all that is told of it, and not by what its calls are cancelled or
+/// when they have to have ended.
+#[derive(PartialEq, Eq, Hash)]
+struct Content {
+    need: Arc<Need>,
+    task: Arc<str>,
+    name: Arc<str>,
+    parent: Option<sandmill_wire::RunId>,
+    trace: Option<sandmill_core::TraceContext>,
+}
+
 /// The stages of late. Beyond their bound all are forgotten, and found out again.
 #[derive(Default)]
 pub(super) struct Stages {
-    /// By the options' place in memory, which is theirs for as long as the stage is here.
-    known: HashMap<(usize, Digest, Arc<str>), Arc<Stage>>,
+    /// By the options' place in memory, which is theirs for as long as they are kept here.
+    by_place: HashMap<(usize, Digest, Arc<str>), (Arc<CallOptions>, Arc<Stage>)>,
+    /// Calls of one stage may have options of their own each, such as what cancels them.
+    by_content: HashMap<Content, Arc<Stage>>,
     next: u64,
 }
 
@@ -73,14 +86,33 @@ impl Stages {
     ///
     /// # Errors
     /// When what the call asks of a host are no amounts.
-    fn of(&mut self, call: &Call) -> Result<Arc<Stage>, ResourceError> {
+    pub(super) fn of(&mut self, call: &Call) -> Result<Arc<Stage>, ResourceError> {
         let place = Arc::as_ptr(&call.options) as usize;
         let key = (place, call.component.digest(), Arc::clone(&call.task));
-        if let Some(stage) = self.known.get(&key) {
+        if let Some((_, stage)) = self.by_place.get(&key) {
             return Ok(Arc::clone(stage));
         }
+        let stage = self.of_content(call)?;
+        if self.by_place.len() >= MAX_STAGES {
+            self.by_place.clear();
+        }
+        self.by_place.insert(key, (Arc::clone(&call.options), Arc::clone(&stage)));
+        Ok(stage)
+    }
+
+    fn of_content(&mut self, call: &Call) -> Result<Arc<Stage>, ResourceError> {
         let size = call.component.bytes().len() as u64;
-        let need = Need::of(call.component.digest(), size, &call.options)?;
+        let need = Arc::new(Need::of(call.component.digest(), size, &call.options)?);
+        let content = Content {
+            need: Arc::clone(&need),
+            task: Arc::clone(&call.task),
+            name: Arc::clone(call.stage()),
+            parent: call.options.parent,
+            trace: call.options.trace,
+        };
+        if let Some(stage) = self.by_content.get(&content) {
+            return Ok(Arc::clone(stage));
+        }
         let number = self.next;
         self.next += 1;
         let stage = Arc::new(Stage {
@@ -90,12 +122,12 @@ impl Stages {
             task: Arc::clone(&call.task),
             name: Arc::clone(call.stage()),
             has_effects: need.has_effects_outside(),
-            need: Arc::new(need),
+            need,
         });
-        if self.known.len() >= MAX_STAGES {
-            self.known.clear();
+        if self.by_content.len() >= MAX_STAGES {
+            self.by_content.clear();
         }
-        self.known.insert(key, Arc::clone(&stage));
+        self.by_content.insert(content, Arc::clone(&stage));
         Ok(stage)
     }
 }
@@ -109,4 +141,36 @@ pub(super) fn refuse(ticket: Ticket, words: impl Into<String>) {
 pub(super) fn refuse_twin(ticket: Ticket) {
     let words = format!("the run {} is under way already", ticket.run());
     refuse(ticket, words);
+}
+
+#[cfg(test)]
+mod tests {
+    use sandmill_core::{CancelToken, Grants};
+    use sandmill_wire::{RunId, Value};
+
+    use super::*;
+
+    #[test]
+    fn calls_that_are_cancelled_by_themselves_are_of_one_stage() {
+        let component = Component::new(&b"any"[..], "memory");
+        let own = |change: fn(&mut CallOptions)| {
+            let mut options =
+                CallOptions { cancel: Some(CancelToken::new()), ..CallOptions::default() };
+            change(&mut options);
+            Call::new(&component, "t", Value::nil()).with_options(options)
+        };
+        let mut stages = Stages::default();
+        let calls: Vec<Call> = (0..2 * MAX_STAGES).map(|_| own(|_| ())).collect();
+        let numbers: Vec<u64> = calls.iter().map(|call| stages.of(call).unwrap().number).collect();
+        assert!(numbers.iter().all(|number| *number == numbers[0]));
+        let others: [fn(&mut CallOptions); 4] = [
+            |options| options.name = Some("other".into()),
+            |options| options.parent = Some(RunId::new()),
+            |options| options.limits.memory += 1,
+            |options| options.grants = Grants { clock: true, ..Grants::default() },
+        ];
+        for other in others {
+            assert_ne!(stages.of(&own(other)).unwrap().number, numbers[0]);
+        }
+    }
 }

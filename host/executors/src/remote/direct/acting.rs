@@ -1,18 +1,20 @@
 //! What the scheduler answers, done: orders into outboxes, words and ends to tickets.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Instant;
 
 use sandmill_core::{Report, Usage};
 use sandmill_scheduler::{
     Action, Event, HandBackWhy, HostId, HostVerdict, LeaseId, LostWhy, RunNo, Standing,
 };
-use sandmill_transport::message::{self, Order, Payload, RunLease};
+use sandmill_transport::message::{self, Payload, RunLease};
 use sandmill_wire::{End, EndKind, Outcome};
 
 use super::super::fleet::HostState;
 use super::carrier::Carrier;
 use super::outbox::Outbox;
+use super::outgoing::Outgoing;
 
 /// Hosts that one reason for waiting names.
 const HOSTS_SHOWN: usize = 8;
@@ -75,25 +77,20 @@ impl Carrier {
     }
 
     fn assign(&mut self, run: RunNo, host: HostId, lease: LeaseId) {
-        let (Some(entry), Some(known)) = (self.runs.get_mut(run), self.hosts.get_mut(&host.0))
-        else {
+        let (Some(entry), Some(known)) = (self.runs.get_mut(run), self.hosts.get(&host.0)) else {
             return;
         };
         entry.started = false;
         entry.fetching = false;
         let call = entry.ticket.call();
         let arguments = call.arguments.clone().into_bytes();
-        let order = Order {
-            run: entry.ticket.run(),
-            lease: message::LeaseId(lease.0),
-            spec: known.spec_of(&entry.stage),
+        let order = Outgoing {
+            of: RunLease { run: entry.ticket.run(), lease: message::LeaseId(lease.0) },
+            stage: Arc::clone(&entry.stage),
             attempt: entry.ticket.attempt(),
             arguments: Payload::of(&arguments),
             index: call.map_index,
-            time_left: call
-                .options
-                .deadline
-                .map(|deadline| deadline.saturating_duration_since(Instant::now())),
+            deadline: call.options.deadline,
         };
         known.outbox.order(order, &arguments);
         if entry.stage.has_effects {

@@ -27,6 +27,9 @@ pub const TICK: Duration = Duration::from_millis(250);
 pub const MAX_STAGES: usize = 1_024;
 /// Stages that one link is told of before they are told anew. A worker takes 10,000.
 pub const LINK_SPECS: u32 = 4_096;
+/// Bytes of such stages, roughly, before they are told anew: 16 MiB. Until it is told the last of the new
+/// ones, a worker has as many of the old ones at most.
+pub const LINK_SPEC_BYTES: usize = 16 << 20;
 /// Messages of all links that wait for the driver.
 pub const NEWS_QUEUE: usize = 1_024;
 /// Messages that the driver takes up at a time.

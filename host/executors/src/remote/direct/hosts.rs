@@ -1,6 +1,5 @@
 //! What the driver knows of a host, and how that is shown.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,8 +9,6 @@ use sandmill_transport::message::{Load, MAX_LABELS, MAX_RESOURCES, Welcome};
 use tokio_util::sync::CancellationToken;
 
 use super::super::fleet::{HostState, HostStatus};
-use super::super::stages::Stage;
-use super::config::LINK_SPECS;
 use super::outbox::Outbox;
 
 /// A host, from when it was told of until it is removed.
@@ -40,8 +37,6 @@ pub(super) struct Host {
     pub(super) heard_at: Option<Timestamp>,
     pub(super) load: Load,
     pub(super) stale: u64,
-    /// The numbers by which this connection knows stages.
-    specs: HashMap<u64, u32>,
 }
 
 impl Host {
@@ -63,7 +58,6 @@ impl Host {
             heard_at: None,
             load: Load::default(),
             stale: 0,
-            specs: HashMap::new(),
         }
     }
 
@@ -79,7 +73,6 @@ impl Host {
         self.is_hopeless = false;
         self.state = HostState::Up;
         self.why = None;
-        self.specs.clear();
         self.outbox.open(connection);
         self.welcome = Some(welcome);
     }
@@ -102,23 +95,6 @@ impl Host {
             ceiling: welcome.ceiling.clone(),
             holds: welcome.holds.clone(),
         }))
-    }
-
-    /// The number by which this connection knows the stage; it is told of it first where it does
-    /// not.
-    pub(super) fn spec_of(&mut self, stage: &Stage) -> u32 {
-        if let Some(id) = self.specs.get(&stage.number) {
-            return *id;
-        }
-        let mut id = u32::try_from(self.specs.len()).unwrap_or(LINK_SPECS);
-        if id >= LINK_SPECS {
-            // Numbers that are told again stand for what they are told with last.
-            self.specs.clear();
-            id = 0;
-        }
-        self.specs.insert(stage.number, id);
-        self.outbox.spec(stage.spec(id));
-        id
     }
 
     /// Whether its leases have run out.

@@ -204,8 +204,7 @@ impl Link {
                 match put(blobs, digest, &bytes).await {
                     Ok(()) => self.outbox.arguments_are_there(*order),
                     Err(error) => {
-                        let of = RunLease { run: order.run, lease: order.lease };
-                        self.tell(connection, NewsKind::NotBrought(of, error)).await;
+                        self.tell(connection, NewsKind::NotBrought(order.of, error)).await;
                     }
                 }
             }

@@ -11,8 +11,10 @@ mod hosts;
 mod link;
 mod local;
 pub(in crate::remote) mod outbox;
+mod outgoing;
 mod runs;
 mod socket;
+mod specs;
 #[cfg(test)]
 mod tests;
 mod way;
@@ -20,7 +22,7 @@ mod workers;
 
 pub use config::{
     BACKOFF_LEAST, BACKOFF_MOST, DEFAULT_CONNECT_TIMEOUT, DEFAULT_GRACE, DEFAULT_HEARTBEAT,
-    DEFAULT_LEASE, DirectConfig, LINK_SPECS, MAX_STAGES, MESSAGE_BYTES, MESSAGE_ITEMS, NEWS_BATCH,
+    DEFAULT_LEASE, DirectConfig, LINK_SPEC_BYTES, LINK_SPECS, MAX_STAGES, MESSAGE_BYTES, MESSAGE_ITEMS, NEWS_BATCH,
     NEWS_QUEUE, OTHERS_PATIENCE, SILENT_HEARTBEATS, STOP_PATIENCE, TICK, TRANSFER_TRIES,
 };
 pub use fleet::DirectFleet;

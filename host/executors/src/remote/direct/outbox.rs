@@ -3,15 +3,18 @@
 //! few messages.
 
 use std::collections::{HashSet, VecDeque};
+use std::time::Instant;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sandmill_core::{Component, Usage};
-use sandmill_transport::message::{LeaseId, Order, Payload, RunLease, Spec, ToWorker};
+use sandmill_transport::message::{LeaseId, Payload, RunLease, Spec, ToWorker};
 use sandmill_wire::Digest;
 use tokio::sync::Notify;
 
 use super::config::{MESSAGE_BYTES, MESSAGE_ITEMS};
+use super::outgoing::Outgoing;
+use super::specs::Specs;
 
 /// What waits to be said to one worker. Bounded by the runs that the worker is given.
 #[derive(Default)]
@@ -27,8 +30,8 @@ pub(super) struct Outbox {
 struct Waiting {
     /// For which of the connections, counted from 1, this is. Earlier ones get nothing any more.
     connection: u64,
-    specs: Vec<Spec>,
-    orders: Vec<Order>,
+    specs: Specs,
+    orders: Vec<Outgoing>,
     cancel: Vec<RunLease>,
     recall: Vec<RunLease>,
     settled: Vec<RunLease>,
@@ -44,7 +47,7 @@ pub(super) enum Transfer {
     /// A component that the worker needs.
     Component(Component),
     /// The arguments of an order, which goes after them.
-    Arguments(Box<Order>, Bytes),
+    Arguments(Box<Outgoing>, Bytes),
     /// A result.
     Result(Fetch),
 }
@@ -74,19 +77,15 @@ impl Outbox {
         self.words.notify_one();
     }
 
-    pub(super) fn spec(&self, spec: Spec) {
-        self.waiting.lock().specs.push(spec);
-    }
-
     /// Has a run made; `arguments` are brought first where they go by digest.
-    pub(super) fn order(&self, order: Order, arguments: &Bytes) {
+    pub(super) fn order(&self, order: Outgoing, arguments: &Bytes) {
         let mut waiting = self.waiting.lock();
         if matches!(order.arguments, Payload::Inline(_)) {
             waiting.orders.push(order);
             drop(waiting);
             self.words.notify_one();
         } else {
-            waiting.on_the_way.insert(order.lease);
+            waiting.on_the_way.insert(order.of.lease);
             let transfer = Transfer::Arguments(Box::new(order), arguments.clone());
             waiting.transfers.push_back(transfer);
             drop(waiting);
@@ -95,9 +94,9 @@ impl Outbox {
     }
 
     /// The arguments of an order were brought: the order goes, if it is still wanted.
-    pub(super) fn arguments_are_there(&self, order: Order) {
+    pub(super) fn arguments_are_there(&self, order: Outgoing) {
         let mut waiting = self.waiting.lock();
-        if waiting.on_the_way.remove(&order.lease) {
+        if waiting.on_the_way.remove(&order.of.lease) {
             waiting.orders.push(order);
             drop(waiting);
             self.words.notify_one();
@@ -166,28 +165,44 @@ impl Outbox {
         if let Some(why) = waiting.hang_up.take() {
             return Err(why);
         }
-        let mut messages = Vec::new();
         let settled = std::mem::take(&mut waiting.settled);
-        let specs = std::mem::take(&mut waiting.specs);
-        let orders = std::mem::take(&mut waiting.orders);
         let cancel = std::mem::take(&mut waiting.cancel);
         let recall = std::mem::take(&mut waiting.recall);
-        drop(waiting);
+        let mut messages = Vec::new();
         // What is settled first: it makes room for what is ordered.
         in_messages(settled, |_| 64, ToWorker::Settled, &mut messages);
-        in_messages(specs, size_of_spec, ToWorker::Specs, &mut messages);
-        in_messages(orders, size_of_order, ToWorker::Orders, &mut messages);
+        waiting.take_orders(&mut messages);
+        drop(waiting);
         in_messages(cancel, |_| 64, ToWorker::Cancel, &mut messages);
         in_messages(recall, |_| 64, ToWorker::Recall, &mut messages);
         Ok(messages)
     }
 }
 
-fn size_of_order(order: &Order) -> usize {
-    const BASE: usize = 160;
-    match &order.arguments {
-        Payload::Inline(bytes) => BASE + bytes.len(),
-        Payload::Blob { .. } => BASE,
+impl Waiting {
+    /// The orders, and before them what they refer to.
+    fn take_orders(&mut self, messages: &mut Vec<ToWorker>) {
+        let now = Instant::now();
+        let (mut specs, mut orders) = (Vec::new(), Vec::new());
+        for outgoing in std::mem::take(&mut self.orders) {
+            let id = self.specs.number(&outgoing.stage).unwrap_or_else(|| {
+                if self.specs.is_full() {
+                    // Before a number stands for another stage.
+                    let specs = std::mem::take(&mut specs);
+                    in_messages(specs, size_of_spec, ToWorker::Specs, messages);
+                    let orders = std::mem::take(&mut orders);
+                    in_messages(orders, Outgoing::size, ToWorker::Orders, messages);
+                    self.specs.start_over();
+                }
+                let spec = self.specs.tell(&outgoing.stage);
+                let id = spec.id;
+                specs.push(spec);
+                id
+            });
+            orders.push(outgoing.order(id, now));
+        }
+        in_messages(specs, size_of_spec, ToWorker::Specs, messages);
+        in_messages(orders, Outgoing::size, ToWorker::Orders, messages);
     }
 }
 
@@ -221,5 +236,129 @@ fn in_messages<T>(
     }
     if !batch.is_empty() {
         messages.push(message(batch));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use sandmill_core::{Call, CallOptions};
+    use sandmill_transport::message::MAX_INLINE;
+    use sandmill_wire::{RunId, Value};
+
+    use super::super::super::stages::{Stage, Stages};
+    use super::super::config::LINK_SPECS;
+    use super::*;
+
+    struct Bench {
+        stages: Stages,
+        outbox: Outbox,
+        leases: u64,
+        /// The task that each run is to be.
+        asked: HashMap<RunId, String>,
+        /// What the worker makes of numbers.
+        specs: HashMap<u32, Spec>,
+        made: usize,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let outbox = Outbox::default();
+            outbox.open(1);
+            Self {
+                stages: Stages::default(),
+                outbox,
+                leases: 0,
+                asked: HashMap::new(),
+                specs: HashMap::new(),
+                made: 0,
+            }
+        }
+
+        fn stage(&mut self, task: String, options: CallOptions) -> std::sync::Arc<Stage> {
+            let component = Component::new(&b"any"[..], "memory");
+            let call = Call::new(&component, task, Value::nil()).with_options(options);
+            self.stages.of(&call).unwrap()
+        }
+
+        fn order(&mut self, task: &str, arguments: &Bytes, options: CallOptions) {
+            self.leases += 1;
+            let of = RunLease { run: RunId::new(), lease: LeaseId(self.leases) };
+            self.asked.insert(of.run, task.to_owned());
+            let order = Outgoing {
+                of,
+                stage: self.stage(task.to_owned(), options),
+                attempt: 1,
+                arguments: Payload::of(arguments),
+                index: None,
+                deadline: None,
+            };
+            self.outbox.order(order, arguments);
+        }
+
+        /// What was to be brought is there.
+        fn bring(&mut self) {
+            while let Some(Transfer::Arguments(order, _)) = self.outbox.next_transfer(1) {
+                self.outbox.arguments_are_there(*order);
+            }
+        }
+
+        /// The worker is told all that there is.
+        fn tell(&mut self) {
+            for message in self.outbox.take(1).unwrap() {
+                match message {
+                    ToWorker::Specs(specs) => {
+                        self.specs.extend(specs.into_iter().map(|spec| (spec.id, spec)));
+                    }
+                    ToWorker::Orders(orders) => {
+                        for order in orders {
+                            assert_eq!(self.specs[&order.spec].task, self.asked[&order.run]);
+                            self.made += 1;
+                        }
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_order_is_of_its_own_task_however_many_stages_there_are() {
+        let mut bench = Bench::new();
+        let (small, large) = (Bytes::from_static(b"x"), Bytes::from(vec![0; MAX_INLINE + 1]));
+        bench.order("first", &small, CallOptions::default());
+        bench.order("large", &large, CallOptions::default());
+        bench.tell();
+        // The numbers begin anew while arguments are on their way, and within what is said at once.
+        for n in 0..2 * LINK_SPECS + 10 {
+            bench.order(&format!("t{n}"), &small, CallOptions::default());
+        }
+        bench.order("first", &small, CallOptions::default());
+        bench.bring();
+        bench.tell();
+        assert_eq!(bench.made, bench.asked.len());
+    }
+
+    #[test]
+    fn stages_are_told_once_and_a_worker_never_has_many_bytes_of_them() {
+        let mut bench = Bench::new();
+        let small = Bytes::from_static(b"x");
+        for _ in 0..100 {
+            bench.order("t", &small, CallOptions::default());
+        }
+        bench.tell();
+        assert_eq!(bench.specs.len(), 1);
+        let wide = |n: usize| {
+            let mut options = CallOptions::default();
+            options.grants.env.insert(format!("A{n}"), "x".repeat(400 << 10));
+            options
+        };
+        for n in 0..200 {
+            bench.order("t", &small, wide(n));
+            bench.tell();
+        }
+        let bytes: usize = bench.specs.values().map(size_of_spec).sum();
+        assert!(bytes <= 2 * super::super::config::LINK_SPEC_BYTES, "{bytes}");
     }
 }
