@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use sandmill_core::{Attempt, Executor};
+use sandmill_core::{Attempt, Executor, TaskFuture};
 use sandmill_wire::EndKind;
 
 use crate::failures::{Opened, served, until};
@@ -33,15 +33,20 @@ fn a_task_that_kills_its_workers_ends_as_host_lost() {
     let future = opened.executor.submit(with(call("t"), |_| ()));
     for _ in 0..3 {
         poison.1.recv_timeout(LONG).expect("it is not made again");
-        // It is known to have it before it dies.
-        until("nobody has it", || opened.executor.hosts().iter().any(|host| host.runs > 0));
+        // One that is not known to have it when it dies costs the run no host.
+        until("nobody is known to have it", || is_running(&future));
         drop(worker.take().map(Served::die));
+        until("it is not lost", || !is_running(&future));
         worker = Some(served(&engine, &script, "a", 1));
     }
     assert!(future.result(Some(LONG)).is_err());
     assert_eq!(kind_of(&future), Some(EndKind::HostLost), "{}", message_of(&future));
     assert_eq!(deaths.load(Ordering::SeqCst), 3);
     opened.executor.abort();
+}
+
+fn is_running(future: &TaskFuture) -> bool {
+    future.state().name == "Running"
 }
 
 #[test]
@@ -75,16 +80,16 @@ fn a_task_that_kills_its_workers_takes_no_neighbour_with_it() {
     let poisonous = opened.executor.submit(call("poison"));
     for death in 0..3 {
         poison.recv_timeout(LONG).expect("it is not made again");
-        if death < 2 {
-            until("both are not there", || {
-                beside.load(Ordering::SeqCst) > death
-                    && opened.executor.hosts().iter().any(|host| host.runs == 2)
-            });
-        } else {
-            until("nobody has it", || opened.executor.hosts().iter().any(|host| host.runs > 0));
-        }
+        // One that is not known to have it when it dies costs the run no host.
+        until("nobody is known to have it", || {
+            let both = beside.load(Ordering::SeqCst) > death && is_running(&neighbour);
+            is_running(&poisonous) && (both || death == 2)
+        });
         drop(worker.take().map(Served::die));
         is_there.store(false, Ordering::SeqCst);
+        until("nobody is lost", || {
+            !is_running(&poisonous) && (death == 2 || !is_running(&neighbour))
+        });
         worker = Some(served(&engine, &script, "a", 2));
     }
     assert_eq!(neighbour.result(Some(LONG)).unwrap().decode::<u64>().unwrap(), 7);

@@ -59,7 +59,7 @@ impl Carrier {
         a_slot(self.mean, self.config.prefetch_per_slot)
     }
 
-    pub(super) fn is_possible(&self, class: &ClassId) -> bool {
+    fn is_possible(&self, class: &ClassId) -> bool {
         self.classes.get(class).is_some_and(|class| self.hosts.can_make(class))
     }
 

@@ -28,8 +28,8 @@ pub const CANCEL_PATIENCE: Duration = Duration::from_millis(300);
 /// How long a worker has to have had a free slot, and a run to have waited at a busy one, before the
 /// run is asked back so that the other may take it.
 pub const SHARE_AFTER: Duration = Duration::from_secs(1);
-/// How long a run that would be given up with one more host is by itself at a worker, as far as other
-/// such runs go: one that has gone on for longer is not likely to be what costs the hosts.
+/// How long a run that would be given up with one more host is the only such run that is in the engine
+/// or at a worker: one that has gone on for longer is not likely to be what costs the hosts.
 pub const TRIAL: Duration = Duration::from_secs(60);
 /// How often what has to be in the engine is looked at.
 pub const ENSURE_EVERY: Duration = Duration::from_secs(10);

@@ -17,8 +17,8 @@ impl Carrier {
             entry.is_suspect()
                 && match entry.place {
                     Place::Waiting => false,
-                    // One that no worker can make keeps nobody waiting.
-                    Place::Out { .. } => self.is_possible(&entry.class),
+                    // One that no worker can make keeps nobody waiting for ever.
+                    Place::Out { unheld_since, .. } => unheld_since.elapsed() < TRIAL,
                     Place::Held(_) => entry.held_since.elapsed() < TRIAL,
                 }
         };
