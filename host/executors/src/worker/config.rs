@@ -11,8 +11,8 @@ pub const DEFAULT_SESSIONS: usize = 64;
 pub const DEFAULT_WAITING_A_SLOT: usize = 64;
 /// … and so many besides. What is ordered beyond is given back.
 pub const DEFAULT_WAITING_BASE: usize = 256;
-/// Bytes of arguments of one coordinator's runs that wait, by default: 256 MiB. One run may wait
-/// however large it is.
+/// Bytes of arguments and grants of one coordinator's runs that wait, by default: 256 MiB. One run
+/// may wait however large it is.
 pub const DEFAULT_WAITING_BYTES: u64 = 256 << 20;
 /// The largest component that a worker takes, by default: 32 MiB, as the sandbox does.
 pub const DEFAULT_COMPONENT_BYTES: u64 = 32 << 20;
@@ -33,6 +33,12 @@ pub const DEFAULT_NEED_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The stages that one link may have said at a time.
 pub const MAX_SPECS: usize = 10_000;
+/// Bytes of one stage that a worker makes runs of: 512 KiB, as much as a coordinator tells to others.
+pub const MAX_SPEC_BYTES: usize = 512 << 10;
+/// Bytes of all stages that one link may have said at a time: 64 MiB.
+pub const MAX_SPECS_BYTES: usize = 64 << 20;
+/// Bytes of the words in which runs or components are refused; what is beyond is left out: 4 KiB.
+pub const MAX_REFUSAL_BYTES: usize = 4 << 10;
 /// Components that a worker knows of at a time.
 pub const MAX_COMPONENTS: usize = 4_096;
 /// Values that a worker keeps for orders to come.
@@ -63,8 +69,13 @@ pub const HEARTBEAT_BOUNDS: (Duration, Duration) =
 /// How long bytes that come wait for room before they are refused.
 pub const ROOM_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a worker that leaves waits for its last words to be taken: reports to be settled,
-/// goodbyes to be sent.
+/// goodbyes to be sent. While large results go out it waits longer: see [`LAST_BYTES`].
 pub const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long it goes on to wait after a part of a large result went out, since the next one may be long
+/// on its way: a link of 16 kbit/s takes one in half a minute.
+pub const LAST_BYTES_PATIENCE: Duration = Duration::from_secs(60);
+/// The longest that it waits so in all: 10 minutes.
+pub const LAST_BYTES: Duration = Duration::from_secs(600);
 /// How long a worker that leaves waits for guests that it has cancelled.
 pub const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
 

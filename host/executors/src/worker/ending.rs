@@ -4,6 +4,8 @@ use bytes::Bytes;
 use sandmill_transport::message::{Ending, MAX_INLINE, Payload};
 use sandmill_wire::{Digest, End, EndKind, Outcome};
 
+use super::config::MAX_REFUSAL_BYTES;
+
 /// Bytes of an end's message, and of its backtrace together, that travel; the rest is left out.
 const MAX_WORDS_BYTES: usize = 64 << 10;
 
@@ -47,15 +49,24 @@ fn by_size(bytes: Bytes) -> (Payload, Option<Bytes>) {
 }
 
 /// Leaves out of an end's words what would not fit a message.
-fn cut(mut end: End) -> End {
-    if end.message.len() > MAX_WORDS_BYTES {
-        end.message.truncate(end.message.floor_char_boundary(MAX_WORDS_BYTES));
+fn cut(end: End) -> End {
+    cut_to(end, MAX_WORDS_BYTES)
+}
+
+/// Leaves out of a refusal's words what nobody needs: one may be said of thousands of runs.
+pub(super) fn cut_refusal(end: End) -> End {
+    cut_to(end, MAX_REFUSAL_BYTES)
+}
+
+fn cut_to(mut end: End, most: usize) -> End {
+    if end.message.len() > most {
+        end.message.truncate(end.message.floor_char_boundary(most));
         end.message.push('…');
     }
     let mut bytes = 0;
     let fits = end.backtrace.iter().take_while(|frame| {
         bytes += frame.len() + 5;
-        bytes <= MAX_WORDS_BYTES
+        bytes <= most
     });
     let count = fits.count();
     end.backtrace.truncate(count);

@@ -127,10 +127,12 @@ impl State {
         }
     }
 
-    /// Has the report of a run that ended said once more.
+    /// Has the report of a run that ended said once more, unless that is still to be said.
     fn say_again(&self, id: Uuid, run: RunId) {
-        if let Some(session) = self.sessions.get(&id)
-            && let Some(report) = session.runs.get(&run).and_then(|held| held.report(run))
+        let Some(session) = self.sessions.get(&id) else { return };
+        let Some(held) = session.runs.get(&run) else { return };
+        if !session.outbox.will_say(held.of(run))
+            && let Some(report) = held.report(run)
         {
             session.outbox.ended(report);
         }
@@ -148,7 +150,12 @@ impl State {
         }
         let bytes = session.waiting_bytes.saturating_add(order.bytes());
         if session.waiting > 0 && bytes > config.waiting_bytes {
-            return Some(format!("the arguments of runs that wait would have {bytes} bytes"));
+            return Some(format!("the runs that wait would take {bytes} bytes"));
+        }
+        // What may start has no bytes of a report yet, and does not start before there is room.
+        if order.arguments.is_err() && session.kept_bytes >= config.kept_bytes {
+            let bytes = session.kept_bytes;
+            return Some(format!("{bytes} bytes of reports are not acknowledged"));
         }
         // Ends of runs that were never started count too, or they would have no bound.
         if session.kept >= config.kept.saturating_add(config.waiting()) {
@@ -159,20 +166,22 @@ impl State {
 
     fn admit_new(&mut self, id: Uuid, order: Checked) {
         let run = order.of.run;
+        let bytes = order.bytes();
         let Checked { of, spec, attempt, index, digest, arguments, deadline } = order;
-        let (component, size) = (spec.component, spec.size);
+        let (component, size, sameness) = (spec.component, spec.size, spec.sameness);
         let serial = self.serial();
         let held = |phase| Held {
             serial,
             lease: of.lease,
             attempt,
-            spec: Arc::clone(&spec),
+            component,
+            sameness,
             arguments: digest,
             phase,
         };
         let arguments = match arguments {
             Ok(arguments) => arguments,
-            Err(end) => return self.attach_ended(id, run, end, held),
+            Err(end) => return self.attach_ended(id, run, Arc::unwrap_or_clone(end), held),
         };
         let ready = match self.components.want(component, size, id) {
             Wanted::Ready => true,
@@ -183,7 +192,7 @@ impl State {
                 return self.hand_back(id, of, Some(why));
             }
         };
-        let waiting = Waiting { arguments, index, deadline, ready };
+        let waiting = Waiting { spec, arguments, bytes, index, deadline, ready };
         self.attach(id, run, held(Phase::Waiting(Box::new(waiting))));
         if !ready {
             self.fetch(component);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use sandmill_core::units::format_size;
 use sandmill_transport::direct::Life;
 use sandmill_transport::message::{
     FromWorker, Goodbye, Hello, LeaseId, Load, Order, Payload, RunLease, Spec, ToWorker, Versions,
@@ -16,7 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::config::{HEARTBEAT_BOUNDS, HEARTBEATS_MISSED, LAST_WORDS, MAX_SPECS};
+use super::config::{HEARTBEAT_BOUNDS, HEARTBEATS_MISSED, LAST_WORDS, MAX_SPECS, MAX_SPECS_BYTES};
 use super::outbox::Outbox;
 use super::process;
 use super::sessions::Opened;
@@ -67,7 +68,7 @@ impl Worker {
         let Some(protocol) = Versions::OURS.common(hello.versions) else {
             return Err(Goodbye::Version { ours: Versions::OURS, theirs: hello.versions });
         };
-        let opened = shared.state.lock().open(peer, hello)?;
+        let opened = shared.state.lock().open(peer, hello, life.clone())?;
         let Opened { number, stop, outbox, holds, runs } = opened;
         let config = &shared.config;
         let welcome = Welcome {
@@ -97,6 +98,7 @@ impl Worker {
             session: hello.session,
             number,
             specs: HashMap::new(),
+            spec_bytes: 0,
             outbox: Arc::clone(&outbox),
             silence: heartbeat * HEARTBEATS_MISSED,
             life,
@@ -133,6 +135,8 @@ struct Reader {
     session: Uuid,
     number: u64,
     specs: HashMap<u32, Arc<SpecEntry>>,
+    /// What they take.
+    spec_bytes: usize,
     outbox: Arc<Outbox>,
     silence: Duration,
     life: Life,
@@ -211,7 +215,16 @@ impl Reader {
             return Err(Goodbye::Protocol(words));
         }
         let id = spec.id;
-        self.specs.insert(id, Arc::new(SpecEntry::new(spec, &self.shared.config)));
+        let entry = Arc::new(SpecEntry::new(spec, &self.shared.config));
+        self.spec_bytes += entry.bytes;
+        if let Some(before) = self.specs.insert(id, entry) {
+            self.spec_bytes -= before.bytes;
+        }
+        if self.spec_bytes > MAX_SPECS_BYTES {
+            let most = format_size(MAX_SPECS_BYTES as u64);
+            let words = format!("the specs that were said on one link take more than {most}");
+            return Err(Goodbye::Protocol(words));
+        }
         Ok(())
     }
 

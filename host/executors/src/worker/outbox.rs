@@ -1,19 +1,20 @@
 //! What waits to be said to one coordinator, over its link and while it has none. Bounded: notes by
-//! their bytes, the rest by the reports that are kept and by what the link reads before it stops.
+//! their bytes, reports by those that are kept, of which each is in here once, and the rest by what
+//! the link reads before it stops.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use sandmill_transport::message::{
-    Ending, FromWorker, Goodbye, HandBack, Note, Noted, Payload, RunReport,
+    Ending, FromWorker, Goodbye, HandBack, Note, Noted, Payload, RunLease, RunReport,
 };
-use sandmill_wire::{Digest, End};
+use sandmill_wire::{Digest, End, RunId};
 use tokio::sync::Notify;
 
 use super::config::MAX_NOTE_BYTES;
 
-/// Words that wait, beside notes, at which no more is read from the link.
+/// Words that wait, beside what runs say, at which no more is read from the link.
 const MAX_WORDS: usize = 8_192;
 /// Bytes of one message, roughly: one large item may make it larger by half.
 const MESSAGE_BYTES: usize = 384 << 10;
@@ -38,7 +39,11 @@ pub(super) struct Outbox {
 struct Pending {
     notes: VecDeque<Noted>,
     note_bytes: usize,
-    ended: VecDeque<RunReport>,
+    /// Of the notes, those for which there need be no room.
+    sure_notes: usize,
+    ended: HashMap<RunId, RunReport>,
+    /// The order in which they are said. Some may have been unsaid since.
+    ended_order: VecDeque<RunId>,
     back: VecDeque<HandBack>,
     news: VecDeque<FromWorker>,
     /// The link that takes what waits.
@@ -49,7 +54,7 @@ struct Pending {
 
 impl Pending {
     fn words(&self) -> usize {
-        self.ended.len() + self.back.len() + self.news.len()
+        self.ended_order.len() + self.back.len() + self.news.len() + self.sure_notes
     }
 }
 
@@ -76,16 +81,34 @@ impl Outbox {
         true
     }
 
-    /// Has something short said whatever else waits: at most twice an attempt.
+    /// Has something short said whatever else waits: at most twice an attempt and lease.
     pub(super) fn note_surely(&self, noted: Noted) {
         let bytes = note_bytes(&noted);
-        self.pending.lock().push_note(noted, bytes);
+        let mut pending = self.pending.lock();
+        pending.push_note(noted, bytes);
+        pending.sure_notes += 1;
+        drop(pending);
         self.wake.notify_one();
     }
 
+    /// Has a report said, in place of another of the same run that was not said yet.
     pub(super) fn ended(&self, report: RunReport) {
-        self.pending.lock().ended.push_back(report);
+        self.pending.lock().push_report(report);
         self.wake.notify_one();
+    }
+
+    /// Whether the report of that run is still to be said.
+    pub(super) fn will_say(&self, of: RunLease) -> bool {
+        self.pending.lock().ended.get(&of.run).is_some_and(|report| report.of == of)
+    }
+
+    /// Forgets the report of a run: nobody waits for it any more. Not once the last word was given,
+    /// before which all is said that waits.
+    pub(super) fn unsay(&self, run: RunId) {
+        let mut pending = self.pending.lock();
+        if pending.goodbye.is_none() {
+            pending.ended.remove(&run);
+        }
     }
 
     pub(super) fn hand_back(&self, back: HandBack) {
@@ -128,7 +151,9 @@ impl Outbox {
     pub(super) fn start_over(&self, link: u64, reports: impl Iterator<Item = RunReport>) {
         let mut pending = self.pending.lock();
         pending.link = link;
-        pending.ended = reports.collect();
+        pending.ended.clear();
+        pending.ended_order.clear();
+        reports.for_each(|report| pending.push_report(report));
         pending.news.clear();
         drop(pending);
         self.wake.notify_one();
@@ -160,13 +185,16 @@ impl Outbox {
         }
         let notes = std::mem::take(&mut pending.notes);
         pending.note_bytes = 0;
-        let ended = std::mem::take(&mut pending.ended);
+        pending.sure_notes = 0;
+        let mut reports = std::mem::take(&mut pending.ended);
+        let order = std::mem::take(&mut pending.ended_order);
         let back = std::mem::take(&mut pending.back);
         let news = std::mem::take(&mut pending.news);
         let goodbye = pending.goodbye.as_ref().map(|(goodbye, _)| goodbye.clone());
         drop(pending);
         self.room.notify_all();
         self.taken.notify_one();
+        let ended = order.into_iter().filter_map(|run| reports.remove(&run)).collect();
         let mut messages = Vec::new();
         in_messages(notes, note_bytes, |notes| messages.push(FromWorker::Notes(notes)));
         in_messages(ended, report_bytes, |ended| messages.push(FromWorker::Ended(ended)));
@@ -184,6 +212,13 @@ impl Outbox {
 }
 
 impl Pending {
+    fn push_report(&mut self, report: RunReport) {
+        let run = report.of.run;
+        if self.ended.insert(run, report).is_none() {
+            self.ended_order.push_back(run);
+        }
+    }
+
     fn push_note(&mut self, noted: Noted, bytes: usize) {
         // Nobody takes what comes after the last word.
         if self.goodbye.is_none() {

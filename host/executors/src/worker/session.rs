@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sandmill_core::Usage;
+use sandmill_transport::direct::Life;
 use sandmill_transport::message::{Ending, LeaseId, RunLease, RunReport};
 use sandmill_wire::{Digest, RunId, Value};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,8 @@ pub(super) struct Link {
     pub(super) number: u64,
     /// Ends the tasks that serve it.
     pub(super) stop: CancellationToken,
+    /// What is noted of the bytes that go over it.
+    pub(super) life: Life,
 }
 
 /// A run that a worker holds.
@@ -28,7 +31,10 @@ pub(super) struct Held {
     pub(super) serial: u64,
     pub(super) lease: LeaseId,
     pub(super) attempt: u32,
-    pub(super) spec: Arc<SpecEntry>,
+    /// The component that it is of.
+    pub(super) component: Digest,
+    /// What else it is: see [`SpecEntry::sameness`].
+    pub(super) sameness: Digest,
     /// The digest of its arguments.
     pub(super) arguments: Digest,
     pub(super) phase: Phase,
@@ -46,7 +52,10 @@ pub(super) enum Phase {
 
 /// A run that waits.
 pub(super) struct Waiting {
+    pub(super) spec: Arc<SpecEntry>,
     pub(super) arguments: Value,
+    /// What it counts for in the bounds of what waits.
+    pub(super) bytes: u64,
     pub(super) index: Option<u64>,
     pub(super) deadline: Option<Instant>,
     /// Whether its component is here.
@@ -80,7 +89,7 @@ impl Held {
     pub(super) fn answers(&self, order: &Checked) -> bool {
         let same = self.attempt == order.attempt
             && self.arguments == order.digest
-            && self.spec.is_same(&order.spec);
+            && self.sameness == order.spec.sameness;
         same && match &self.phase {
             Phase::Waiting(_) => true,
             Phase::Running(attending) => !attending.cancel.is_cancelled(),

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sandmill_core::Component;
+use sandmill_transport::direct::Life;
 use sandmill_transport::message::{Goodbye, Hello, RunLease};
 use sandmill_wire::{Digest, End, RunId};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::ending::wrap;
+use super::ending::{cut_refusal, wrap};
 use super::outbox::Outbox;
 use super::session::{Link, Phase, Session};
 use super::state::{Stage, State};
@@ -27,7 +28,12 @@ pub(super) struct Opened {
 
 impl State {
     /// Opens the session that the peer names, or takes it up again; an earlier link of it ends.
-    pub(super) fn open(&mut self, peer: &str, hello: &Hello) -> Result<Opened, Goodbye> {
+    pub(super) fn open(
+        &mut self,
+        peer: &str,
+        hello: &Hello,
+        life: Life,
+    ) -> Result<Opened, Goodbye> {
         // Whoever has something here may come back for it while the worker leaves.
         let known = self.sessions.contains_key(&hello.session);
         if self.stage == Stage::Closed || (self.stage == Stage::Draining && !known) {
@@ -58,7 +64,7 @@ impl State {
         let Some(session) = self.sessions.get_mut(&id) else {
             return Err(Goodbye::Busy("the session went away".to_owned()));
         };
-        if let Some(before) = session.link.replace(Link { number, stop: stop.clone() }) {
+        if let Some(before) = session.link.replace(Link { number, stop: stop.clone(), life }) {
             before.stop.cancel();
         }
         let reports = session.runs.iter().filter_map(|(run, held)| held.report(*run));
@@ -112,11 +118,13 @@ impl State {
     pub(super) fn close(&mut self, id: Uuid, goodbye: Option<Goodbye>) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.link = None;
-        let runs: Vec<RunId> = session.runs.keys().copied().collect();
-        runs.into_iter().for_each(|run| self.forget(id, run));
-        if let (Some(session), Some(goodbye)) = (self.sessions.remove(&id), goodbye) {
+        if let Some(goodbye) = goodbye {
+            // The reports that wait are still said before it.
             session.outbox.goodbye(goodbye);
         }
+        let runs: Vec<RunId> = session.runs.keys().copied().collect();
+        runs.into_iter().for_each(|run| self.forget(id, run));
+        self.sessions.remove(&id);
         self.turns.retain(|turn| *turn != id);
         self.components.unask(id);
         self.look_at(Instant::now());
@@ -161,6 +169,7 @@ impl State {
 
     /// Takes what came of compiling a component: lets the runs start that wait for it, or ends them.
     pub(super) fn prepared(&mut self, digest: Digest, end: Result<Component, End>) {
+        let end = end.map_err(cut_refusal);
         let refused = end.as_ref().err().cloned();
         let wanting = self.components.prepared(&digest, end);
         for session in self.sessions.values().filter(|session| session.link.is_some()) {
@@ -171,7 +180,7 @@ impl State {
             let mut runs: Vec<(u64, RunId)> = session
                 .runs
                 .iter_mut()
-                .filter(|(_, held)| held.spec.component == digest)
+                .filter(|(_, held)| held.component == digest)
                 .filter_map(|(run, held)| match &mut held.phase {
                     Phase::Waiting(waiting) if !waiting.ready => {
                         waiting.ready = refused.is_none();

@@ -43,6 +43,7 @@ pub(super) struct Counters {
     pub(super) handed_back: u64,
     pub(super) answered_again: u64,
     pub(super) lines_left_out: u64,
+    pub(super) untaken: u64,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
 }
@@ -146,7 +147,7 @@ impl State {
         match &held.phase {
             Phase::Waiting(waiting) => {
                 session.waiting += 1;
-                session.waiting_bytes += waiting.arguments.len_bytes() as u64;
+                session.waiting_bytes += waiting.bytes;
                 due = waiting.deadline;
                 if waiting.ready {
                     session.ready.push_back((run, serial));
@@ -171,11 +172,11 @@ impl State {
     fn leave(&mut self, id: Uuid, run: RunId) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let Some(held) = session.runs.get(&run) else { return };
-        let component = held.spec.component;
+        let component = held.component;
         match &held.phase {
             Phase::Waiting(waiting) => {
                 session.waiting -= 1;
-                session.waiting_bytes -= waiting.arguments.len_bytes() as u64;
+                session.waiting_bytes -= waiting.bytes;
                 if let Some(deadline) = waiting.deadline {
                     self.deadlines.remove(&(deadline, held.serial, run));
                 }
@@ -191,6 +192,7 @@ impl State {
             Phase::Ended(kept) => {
                 session.kept -= 1;
                 session.kept_bytes -= kept.bytes;
+                session.outbox.unsay(run);
                 if let Some(blob) = &kept.blob {
                     self.results.release(blob);
                 }
@@ -322,13 +324,14 @@ impl State {
         let session = self.sessions.get_mut(&id)?;
         let held = session.runs.get_mut(&run)?;
         let Phase::Waiting(waiting) = &mut held.phase else { return None };
-        let Some(component) = self.components.get(&held.spec.component) else {
+        let Some(component) = self.components.get(&held.component) else {
             // It is held for whoever wants it, so this does not happen; it would come again.
             waiting.ready = false;
             return None;
         };
-        let mut call = Call::new(component, Arc::clone(&held.spec.task), waiting.arguments.clone())
-            .with_options(Arc::clone(&held.spec.options))
+        let spec = Arc::clone(&waiting.spec);
+        let mut call = Call::new(component, Arc::clone(&spec.task), waiting.arguments.clone())
+            .with_options(Arc::clone(&spec.options))
             .as_run(run, held.attempt.saturating_sub(1));
         call.map_index = waiting.index;
         if let Some(deadline) = waiting.deadline {
@@ -338,12 +341,12 @@ impl State {
             self.deadlines.remove(&(deadline, held.serial, run));
         }
         session.waiting -= 1;
-        session.waiting_bytes -= waiting.arguments.len_bytes() as u64;
+        session.waiting_bytes -= waiting.bytes;
         session.running += 1;
         let attending = Attending::new(held.of(run), &session.outbox, self.clock.now());
         let attending = Arc::new(attending);
         held.phase = Phase::Running(Arc::clone(&attending));
-        if held.spec.has_effects {
+        if spec.has_effects {
             // Whoever decides whether it may be made again has to know as early as can be.
             attending.tell_started();
         }

@@ -2,6 +2,7 @@
 
 mod components;
 mod drain;
+mod greedy;
 mod leases;
 mod links;
 mod load;
