@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use sandmill_transport::engine::{Beat, Engine, Said, Words};
 use sandmill_transport::message::{FromWorker, Goodbye, Hello, RunLease, ToWorker};
-use sandmill_wire::Digest;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -19,6 +18,7 @@ use super::config::{EngineServeConfig, FEED_IDLE, FEED_QUEUE, RECALL_REST, TRY_L
 use super::hands::Hands;
 use super::items::{Given, InHand};
 use super::publisher::{Published, Publisher};
+use super::told::Told;
 
 /// How soon a coordinator hears that an item was taken.
 const CLAIM: Duration = Duration::from_millis(3);
@@ -43,7 +43,7 @@ pub(super) struct Feed {
     pub(super) runs: HashMap<RunLease, Stage>,
     /// Runs that were asked to stop before they were given to the worker.
     pub(super) cancelled: HashSet<RunLease>,
-    pub(super) specs: HashMap<Digest, u32>,
+    pub(super) told: Told,
     pub(super) link: u64,
     pub(super) speak: mpsc::Sender<ToWorker>,
     pub(super) say: mpsc::Sender<FromWorker>,
@@ -94,7 +94,7 @@ pub(super) async fn feed(
         next_item: 0,
         runs: HashMap::new(),
         cancelled: HashSet::new(),
-        specs: HashMap::new(),
+        told: Told::default(),
         link: 0,
         speak,
         say,
@@ -212,7 +212,7 @@ impl Feed {
         let Ok(opened) = self.worker.open(&peer, &self.hello) else { return false };
         self.link += 1;
         self.cut_since = None;
-        self.specs.clear();
+        self.told.forget();
         let (speak, mut spoken) = mpsc::channel(FEED_QUEUE);
         let to_worker = opened.to_worker;
         tokio::spawn(async move {

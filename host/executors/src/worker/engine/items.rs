@@ -10,13 +10,12 @@ use sandmill_transport::frame::encode;
 use sandmill_transport::message::{FromWorker, HandBack, Order, Payload, RunLease, Spec, ToWorker};
 use sandmill_wire::Digest;
 
+use super::super::spec::bytes_of;
 use super::config::{DONE_TRIES, GIVE_BACK_PAUSE};
 use super::feed::{Done, Feed, Stage};
 use super::hands::Hold;
 use super::supply::{Wanted, supply};
-
-/// Specs that one link is told of before they are told anew. A worker takes 10,000.
-const LINK_SPECS: usize = 4_096;
+use super::told::Number;
 
 /// An item that was pulled, on its way to its session.
 pub(super) struct Given {
@@ -158,24 +157,19 @@ impl Feed {
             };
             let same = Spec { id: 0, ..spec.clone() };
             let digest = Digest::of(&encode(&same));
-            let id = match self.specs.get(&digest) {
-                Some(id) => *id,
-                None => {
-                    if self.specs.len() >= LINK_SPECS {
-                        // A number that is said again stands for the later spec.
-                        self.specs.clear();
-                    }
-                    let id = u32::try_from(self.specs.len()).unwrap_or(0);
-                    self.specs.insert(digest, id);
+            let number = self.told.number(digest, bytes_of(&same));
+            if matches!(number, Number::Anew(_)) && !orders.is_empty() {
+                let orders = std::mem::take(&mut orders);
+                let _ = self.speak.try_send(ToWorker::Orders(orders));
+            }
+            let id = match number {
+                Number::Known(id) => id,
+                Number::New(id) | Number::Anew(id) => {
                     let _ = self.speak.try_send(ToWorker::Specs(vec![Spec { id, ..same }]));
                     id
                 }
             };
             orders.push(Order { spec: id, ..order.clone() });
-            if self.specs.len() >= LINK_SPECS {
-                let orders = std::mem::take(&mut orders);
-                let _ = self.speak.try_send(ToWorker::Orders(orders));
-            }
         }
         if !orders.is_empty() {
             let _ = self.speak.try_send(ToWorker::Orders(orders));

@@ -9,6 +9,7 @@ mod publisher;
 mod puller;
 mod serve;
 mod supply;
+mod told;
 
 pub use config::{
     BEAT, EngineServeConfig, FEED_IDLE, GIVE_BACK_PAUSE, LIST_EVERY, PULL_WAIT, SAY_AGAIN,
