@@ -51,6 +51,8 @@ pub struct WorkerStatus {
     pub answered_again: u64,
     /// Log lines that were left out since links did not keep up.
     pub lines_left_out: u64,
+    /// Reports that nobody had taken when the worker left.
+    pub untaken: u64,
     /// Bytes of arguments and components that came.
     pub bytes_in: u64,
     /// Bytes of results that went.
@@ -123,6 +125,7 @@ impl Worker {
             handed_back,
             answered_again,
             lines_left_out,
+            untaken,
             bytes_in,
             bytes_out,
         } = counters;
@@ -146,6 +149,7 @@ impl Worker {
             handed_back: *handed_back,
             answered_again: *answered_again,
             lines_left_out: *lines_left_out,
+            untaken: *untaken,
             bytes_in: *bytes_in,
             bytes_out: *bytes_out,
         }

@@ -3,6 +3,7 @@
 mod components;
 mod drain;
 mod greedy;
+mod lasts;
 mod leases;
 mod links;
 mod load;

@@ -29,11 +29,17 @@ struct Noted {
     /// When a part of a message or value last came: microseconds since it began, and one; 0 where
     /// none did.
     carried: AtomicU64,
+    /// The same of values that go the other way.
+    gave: AtomicU64,
 }
 
 impl Default for Life {
     fn default() -> Self {
-        Self(Arc::new(Noted { began: Instant::now(), carried: AtomicU64::new(0) }))
+        Self(Arc::new(Noted {
+            began: Instant::now(),
+            carried: AtomicU64::new(0),
+            gave: AtomicU64::new(0),
+        }))
     }
 }
 
@@ -42,13 +48,34 @@ impl Life {
     /// What keeps the connection itself open does not count.
     #[must_use]
     pub fn heard(&self) -> Option<Instant> {
-        let micros = self.0.carried.load(Ordering::Relaxed).checked_sub(1)?;
-        Some(self.0.began + Duration::from_micros(micros))
+        self.0.at(&self.0.carried)
+    }
+
+    /// When there was room for another part of a value that was asked for on its way to the other side;
+    /// none where there was none.
+    #[must_use]
+    pub fn gave(&self) -> Option<Instant> {
+        self.0.at(&self.0.gave)
     }
 
     fn carried(&self) {
-        let micros = u64::try_from(self.0.began.elapsed().as_micros()).unwrap_or(u64::MAX - 1);
-        self.0.carried.store(micros + 1, Ordering::Relaxed);
+        self.0.note(&self.0.carried);
+    }
+
+    pub(super) fn gives(&self) {
+        self.0.note(&self.0.gave);
+    }
+}
+
+impl Noted {
+    fn at(&self, what: &AtomicU64) -> Option<Instant> {
+        let micros = what.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.began + Duration::from_micros(micros))
+    }
+
+    fn note(&self, what: &AtomicU64) {
+        let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX - 1);
+        what.store(micros + 1, Ordering::Relaxed);
     }
 }
 

@@ -244,7 +244,12 @@ async fn get(
         Err(goodbye) => return Err(refused(&guest, goodbye)),
     };
     let size = bytes.len();
-    let mut response = Response::new(tokio_stream::iter(cut(bytes).map(Ok)));
+    let life = guest.peer.life.clone();
+    let chunks = cut(bytes).map(move |chunk| {
+        life.gives();
+        Ok(chunk)
+    });
+    let mut response = Response::new(tokio_stream::iter(chunks));
     response.metadata_mut().insert(SIZE, size.into());
     Ok(response)
 }
