@@ -17,7 +17,7 @@ use sandmill_wire::{End, EndKind, Outcome, Value};
 
 use crate::maker::MANY;
 
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(60);
 
 /// Returns its argument; `block` waits until it is cancelled or let go, `panic` panics.
 #[derive(Default)]
