@@ -1,15 +1,17 @@
 //! What the tests run, built when it is first asked for: every guest as a component, and the
 //! `sandmill` binary. The macros [`foreach_example!`] and [`foreach_guest!`] name every guest, so
-//! that one without a test does not compile.
+//! that one without a test does not compile. And what tests run beside it: a NATS server.
 #![forbid(unsafe_code)]
 
 mod cargo;
 mod lock;
+mod nats;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 pub use cargo::{CargoComponent, cargo_component};
+pub use nats::nats_server;
 
 include!(concat!(env!("OUT_DIR"), "/guests.rs"));
 

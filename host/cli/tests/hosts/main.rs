@@ -3,10 +3,14 @@
 
 mod certs;
 mod conflicts;
+mod drains;
+mod engine;
 mod isolation;
 mod links;
+mod nats;
 mod running;
 #[path = "../support/mod.rs"]
 mod support;
 mod verify;
+mod waiting;
 mod worker;
