@@ -37,6 +37,14 @@ fn files_are_made_once_and_keys_are_for_their_owner() {
         assert!(again.stderr.contains("is there already"), "{}", again.stderr);
     }
     assert_eq!(std::fs::read(place.path().join("certs/ca.key")).expect("it is there"), before);
+    // Where one of the two cannot be made, the other is not left behind, whichever it is.
+    for (left, other) in [("ca.pem", "ca.key"), ("ca.key", "ca.pem")] {
+        place.write(left, "somebody's");
+        let refused = place.run(&["cert", "init"]);
+        assert!(refused.stderr.contains(left), "{}", refused.stderr);
+        assert!(!place.path().join(other).exists(), "{other} was left behind");
+        std::fs::remove_file(place.path().join(left)).expect("it is there");
+    }
 
     let shown = json(&["cert", "show", "certs/a.example.pem"]);
     let shown = document("cert-show", &shown.stdout);
@@ -73,4 +81,20 @@ fn a_token_is_alone_on_stdout() {
     let said = place.run(&["cert", "token", "--valid", "10m", "-o", "json"]);
     let shown = document("cert-token", &said.stdout);
     assert!(shown["token"].as_str().is_some_and(|token| token.starts_with("smj1.")));
+}
+
+#[test]
+fn a_token_is_kept_where_only_its_owner_reads_it() {
+    let place = Place::new();
+    let said = place.run(&["cert", "token", "--out", "join", "-o", "json"]);
+    let shown = document("cert-token", &said.stdout);
+    assert_eq!((&shown["file"], &shown["token"]), (&"join".into(), &serde_json::Value::Null));
+    let file = place.path().join("join");
+    let mode = std::fs::metadata(&file).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let token = std::fs::read_to_string(&file).expect("it is there");
+    assert!(token.starts_with("smj1.") && token.ends_with('\n'));
+    let again = place.run(&["cert", "token", "--out", "join"]);
+    assert_eq!(again.code, 2, "{}", again.stderr);
+    assert_eq!(std::fs::read_to_string(&file).expect("it is there"), token);
 }

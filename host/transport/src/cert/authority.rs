@@ -10,7 +10,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sandmill_wire::Digest;
 use zeroize::Zeroizing;
 
-use super::files::{read, write_private, write_public};
+use super::files::{read, write_pair};
 use super::{
     CLOCK_SLACK, CertError, CertificateInfo, MAX_VALIDITY, authority_params, describe_der,
     holder_params, unix_now,
@@ -96,8 +96,8 @@ impl CertAuthority {
     /// # Errors
     /// One of them is there already, or cannot be written.
     pub fn save(&self, certificate: &Path, key: &Path) -> Result<(), CertError> {
-        write_private(key, &Zeroizing::new(self.key.serialize_pem()))?;
-        write_public(certificate, &self.pem)
+        let secret = Zeroizing::new(self.key.serialize_pem());
+        write_pair((certificate, &self.pem), (key, &secret))
     }
 
     /// Takes it from its files.
@@ -169,8 +169,7 @@ impl IssuedCertificate {
     /// # Errors
     /// One of them is there already, or cannot be written.
     pub fn save(&self, certificate: &Path, key: &Path) -> Result<(), CertError> {
-        write_private(key, &self.key)?;
-        write_public(certificate, &self.pem)
+        write_pair((certificate, &self.pem), (key, &self.key))
     }
 }
 

@@ -12,14 +12,25 @@ use super::CertError;
 /// The largest file of a certificate or a key that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
-/// A new file that only its owner can read.
-pub(super) fn write_private(path: &Path, text: &str) -> Result<(), CertError> {
+/// Keeps a secret in a new file that only its owner can read.
+///
+/// # Errors
+/// The file is there already, or cannot be written.
+pub fn write_private(path: &Path, text: &str) -> Result<(), CertError> {
     write(path, text, 0o600)
 }
 
-/// A new file that all can read.
-pub(super) fn write_public(path: &Path, text: &str) -> Result<(), CertError> {
-    write(path, text, 0o644)
+/// Two new files: of a certificate, which all can read, and of its key, which only its owner can.
+/// Both, or none.
+pub(super) fn write_pair(
+    (certificate, pem): (&Path, &str),
+    (key, secret): (&Path, &str),
+) -> Result<(), CertError> {
+    write(certificate, pem, 0o644)?;
+    write_private(key, secret).inspect_err(|_| {
+        // It was made just now, and is of no use to anybody.
+        let _ = std::fs::remove_file(certificate);
+    })
 }
 
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), CertError> {
@@ -29,7 +40,11 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), CertError> {
     };
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(failed)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| {
+        // Half of it would keep the next try from being made.
+        let _ = std::fs::remove_file(path);
+        failed(error)
+    })
 }
 
 pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, CertError> {

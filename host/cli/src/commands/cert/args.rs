@@ -11,7 +11,7 @@ use sandmill::transport::security::Role;
 
 const EXAMPLES: &str = "\
 Examples:
-  sandmill cert token > join                       for a quick start: --token @join on both sides
+  sandmill cert token --out join                   for a quick start: --token @join on both sides
   sandmill cert init --dir certs                   an authority: certs/ca.pem and certs/ca.key
   sandmill cert issue --dir certs --role worker --name a.example --name 10.0.0.7
   sandmill cert issue --dir certs --role submit --name ada
@@ -90,6 +90,9 @@ pub(super) struct TokenArgs {
     /// How long it is good: at most 24h.
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_duration)]
     pub(super) valid: Duration,
+    /// Keep it in this new file, which only you can read, rather than print it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
 }
 
 fn role() -> impl clap::builder::TypedValueParser<Value = Role> {

@@ -15,7 +15,7 @@ use crate::flags::{Settings, token};
 const EXAMPLES: &str = "\
 Examples:
   sandmill worker                                  for this machine, at tcp://127.0.0.1:7070
-  sandmill cert token > join && sandmill worker --listen tls://0.0.0.0:7070 --token @join
+  sandmill cert token --out join && sandmill worker --listen tls://0.0.0.0:7070 --token @join
   sandmill worker --listen tls://0.0.0.0:7070 --cert worker.pem --key worker.key --ca ca.pem
   sandmill worker --slots 8 --label gpu --resource gpu=2 --allow-dir /data:ro --http 7071
   sandmill worker --engine nats://queue.example:4222 --engine-nkey worker.nk
