@@ -369,6 +369,13 @@ impl Host {
         self.remote.as_ref().map(|remote| remote.hosts()).unwrap_or_default()
     }
 
+    /// How many reports came from hosts that had been given up for the run that they tell of, and were
+    /// refused: it was made elsewhere. Of the hosts that are still listed.
+    #[must_use]
+    pub fn late_reports(&self) -> u64 {
+        self.hosts().iter().map(|host| host.stale).sum()
+    }
+
     /// Where the events of all runs come through.
     #[must_use]
     pub const fn events(&self) -> &Events {

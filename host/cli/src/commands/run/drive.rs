@@ -99,6 +99,7 @@ impl Drive<'_> {
             took: started.elapsed(),
             place: Some((self.place.kind, self.place.slots)),
             kept: self.store.is_some(),
+            late_reports: Some(self.host.late_reports()),
         };
         report(self.ui, &end, &self.watcher.board())
     }

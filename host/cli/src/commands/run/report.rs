@@ -32,6 +32,8 @@ pub(crate) struct FlowEnd<'a> {
     pub(crate) place: Option<(ExecutorKind, usize)>,
     /// Whether it is written down.
     pub(crate) kept: bool,
+    /// Reports of hosts that came too late to be taken; none where another process ran it.
+    pub(crate) late_reports: Option<u64>,
 }
 
 impl FlowEnd<'_> {
@@ -58,6 +60,9 @@ struct RunJson<'a> {
     wall_micros: u64,
     /// Runs that were not run for this: their results were there already.
     reused: u64,
+    /// Reports of hosts that had been given up for their runs, and were refused; none where another
+    /// process ran it.
+    late_reports: Option<u64>,
     stages: Vec<StageJson<'a>>,
     /// The hooks that were called, in their order.
     hooks: Vec<HookJson<'a>>,
@@ -162,6 +167,7 @@ pub(crate) fn report(ui: &Ui, end: &FlowEnd<'_>, board: &Board) -> Result<u8> {
             result: end.outcome.value(),
             wall_micros: micros(end.took),
             reused: total.reused,
+            late_reports: end.late_reports,
             stages: board.tasks().map(|it| stage_json(it, end.is_resumable())).collect(),
             hooks: board.hooks().iter().map(hook_json).collect(),
             failures: board.failures().map(failure_json).collect(),
@@ -218,6 +224,7 @@ fn say_end(ui: &Ui, end: &FlowEnd<'_>, board: &Board) {
         (total.bad(), "of them failed"),
         (total.cached, "from the cache"),
         (total.reused, "used again"),
+        (end.late_reports.unwrap_or(0), "late reports of hosts refused"),
     ] {
         if count > 0 {
             asides.push_str(&format!(", {} {what}", thousands(count)));

@@ -94,6 +94,7 @@ fn end(ui: &Ui, reader: &Reader, flow: RunId, watcher: &Watcher) -> Result<u8> {
         took: time_taken(&record, &stages, moment::now()),
         place: None,
         kept: true,
+        late_reports: None,
     };
     report(ui, &end, &board)
 }
