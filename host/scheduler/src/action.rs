@@ -16,7 +16,7 @@ pub enum RefusedWhy {
 /// Why a run whose host was lost is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LostWhy {
-    /// It had started, and may have changed something outside.
+    /// It may have started there, and have changed something outside.
     Effects,
     /// Too many hosts were lost under it.
     TooMany,
@@ -36,8 +36,9 @@ pub enum Action {
         /// The lease under which it is there.
         lease: LeaseId,
     },
-    /// Ask the host to give the run back if it has not started: another host is idle. It stays
-    /// where it is until the host says so, and an end that comes instead counts.
+    /// Ask the host to give the run back if it has not started: another host is idle, or its time to
+    /// be started is over. It stays where it is until the host says so, and an end that comes instead
+    /// counts.
     Recall {
         /// The run.
         run: RunNo,
@@ -92,8 +93,8 @@ pub enum Action {
         /// Its lease.
         lease: LeaseId,
     },
-    /// A run that was withdrawn is nowhere: it waited, was given back, or its host was lost. The
-    /// run has left.
+    /// A run that was withdrawn, or whose time was over, is nowhere: it waited, was given back, or its
+    /// host was lost. The run has left.
     Withdrawn {
         /// The run.
         run: RunNo,

@@ -58,7 +58,8 @@ pub(crate) enum Told {
 /// Runs of equal needs.
 pub(crate) struct Class {
     pub(crate) need: Arc<Need>,
-    /// Whether its runs hold resources while they are at a host.
+    /// Whether its runs get a free slot or nothing: those that hold resources while they are at a host,
+    /// and those that must not be made twice, which are given up with a host that has them.
     pub(crate) exclusive: bool,
     /// Whether its runs are given up with the next host that is lost under them. A host gets one such
     /// run at a time, so that none of them goes because of another.
@@ -173,7 +174,7 @@ pub(crate) struct Classes {
     known: [Known; 2],
     /// Those that wait, by the stamps of their first runs.
     order: BTreeSet<(u64, u32)>,
-    /// Those of them whose runs hold resources.
+    /// Those of them whose runs get a slot or nothing.
     exclusive: BTreeSet<(u64, u32)>,
     /// Whether any of these has waited since that was last asked.
     exclusive_waited: bool,
@@ -211,7 +212,7 @@ impl Classes {
     fn insert(&mut self, need: &Arc<Need>, suspect: bool) -> u32 {
         let class = Class {
             need: Arc::clone(need),
-            exclusive: !need.resources.is_empty(),
+            exclusive: !need.resources.is_empty() || need.has_effects_outside(),
             suspect,
             queue: VecDeque::new(),
             waiting: 0,
@@ -341,7 +342,7 @@ impl Classes {
         }
     }
 
-    /// Whether runs wait that hold resources.
+    /// Whether runs wait that get a slot or nothing.
     pub(crate) fn exclusive_wait(&self) -> bool {
         !self.exclusive.is_empty()
     }
@@ -352,7 +353,7 @@ impl Classes {
         std::mem::replace(&mut self.exclusive_waited, waits)
     }
 
-    /// Whether the host is kept from getting more than its slots hold: a run that holds resources
+    /// Whether the host is kept from getting more than its slots hold: a run that gets a slot or nothing
     /// waits for one of them, and would wait for ever behind runs that are always there already.
     pub(crate) fn keep_slot(&self, index: u32, host: &Host) -> bool {
         host.assigned() >= host.slots

@@ -128,6 +128,12 @@ pub enum Event {
         /// Why.
         why: HandBackWhy,
     },
+    /// A run was not started in its time, as far as is known. One that waits leaves; one that is at a host
+    /// is asked back, and leaves when it comes: it may have started there by now, and stays then.
+    Expire {
+        /// The run.
+        run: RunNo,
+    },
     /// A run is not wanted any more: cancelled, or its time is up.
     Withdraw {
         /// The run.

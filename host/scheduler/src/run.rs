@@ -18,6 +18,8 @@ pub(crate) struct Run {
     pub(crate) hosts_lost: u32,
     /// Nobody wants it any more; it still has its place at its host.
     pub(crate) withdrawn: bool,
+    /// Its time to be started is over: it leaves when it comes back, unless it has started.
+    pub(crate) expired: bool,
     /// Where it is; none while it waits.
     pub(crate) at: Option<At>,
 }

@@ -89,7 +89,7 @@ pub enum Reason {
         /// Its slots.
         slots: u32,
     },
-    /// The host keeps its next slot for a run that holds resources, and gets nothing beyond its
+    /// The host keeps its next slot for a run that gets a slot or nothing, and gets nothing beyond its
     /// slots until then.
     KeepsSlot,
     /// Hosts were lost under the run and under one that the host has: they are tried apart from each
@@ -150,7 +150,7 @@ impl fmt::Display for Reason {
                 let (s, t) = (plural(*runs), plural(*slots));
                 write!(f, "is busy with {runs} run{s} in {slots} slot{t}")
             }
-            Self::KeepsSlot => f.write_str("keeps its next slot for a run that holds resources"),
+            Self::KeepsSlot => f.write_str("keeps its next slot for a run that waits for one"),
             Self::Suspect => {
                 f.write_str("has another run that hosts were lost with, and gets one at a time")
             }

@@ -15,7 +15,7 @@ use crate::{Action, Event, HeldInputs, HostId, LeaseId, Need, RefusedWhy, RunNo,
 /// when ([`Scheduler::on_event`]), and does what it answers.
 ///
 /// After each event this holds: no run waits while a host that takes runs has room for it (where a
-/// run that holds resources waits for a slot, nothing is given to that host beyond its slots; of the runs
+/// run that gets a slot or nothing waits for one, nothing is given to that host beyond its slots; of the runs
 /// that are given up with the next host that is lost under them it has room for one); no host
 /// has more runs than its slots and what may be prefetched, nor resources in use beyond what it
 /// has; a run is at one host at most under its latest lease, and leases only rise.
@@ -90,6 +90,7 @@ impl Scheduler {
             Event::HandBack { host, run, lease, why } => {
                 self.handed_back(now, host, run, lease, why, actions);
             }
+            Event::Expire { run } => self.expire(run, actions),
             Event::Withdraw { run } => self.withdraw(run, actions),
             Event::Holds { host, digest } => {
                 if let Some(index) = self.hosts.index_of(host) {
@@ -158,6 +159,7 @@ impl Scheduler {
             inputs,
             hosts_lost: 0,
             withdrawn: false,
+            expired: false,
             at: None,
         };
         if let Some(host) = host {
@@ -178,6 +180,7 @@ impl Scheduler {
             return;
         };
         at.started = true;
+        run.expired = false;
         self.started += 1;
         let was_recalled = std::mem::take(&mut at.recalled);
         let (index, wanted_by) = (at.host, at.wanted_by.take());
@@ -209,6 +212,18 @@ impl Scheduler {
         self.tally.taken += 1;
         actions.push(Action::Take { run: number, lease });
         self.fill(now, at.host, actions);
+    }
+
+    fn expire(&mut self, number: RunNo, actions: &mut Vec<Action>) {
+        let Some(run) = self.runs.get_mut(&number) else { return };
+        match run.at {
+            None => self.withdraw(number, actions),
+            Some(at) if at.started => {}
+            Some(_) => {
+                run.expired = true;
+                self.recall(number, None, actions);
+            }
+        }
     }
 
     fn withdraw(&mut self, number: RunNo, actions: &mut Vec<Action>) {

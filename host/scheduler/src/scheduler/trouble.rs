@@ -119,10 +119,11 @@ impl Scheduler {
         let at = run.at.take()?;
         self.started -= usize::from(at.started);
         run.hosts_lost += u32::from(had_slot || at.started);
-        let (class, hosts_lost, withdrawn) = (run.class, run.hosts_lost, run.withdrawn);
+        let (class, hosts_lost) = (run.class, run.hosts_lost);
+        let withdrawn = run.withdrawn || (run.expired && !at.started);
         self.break_promise(at.wanted_by);
-        let effects =
-            at.started && self.classes.get(class).is_some_and(|c| c.need.has_effects_outside());
+        // That it has started may not have been told.
+        let effects = self.classes.get(class).is_some_and(|c| c.need.has_effects_outside());
         let why = if effects {
             Some(LostWhy::Effects)
         } else if hosts_lost >= self.config.max_hosts_lost {
@@ -174,7 +175,7 @@ impl Scheduler {
         actions: &mut Vec<Action>,
     ) {
         let Some((run, at)) = self.under(host, number, lease) else { return };
-        let (class, withdrawn) = (run.class, run.withdrawn);
+        let (class, withdrawn) = (run.class, run.withdrawn || run.expired);
         self.free_place(number, at, false);
         self.tally.handed_back += 1;
         if why == HandBackWhy::Refused {

@@ -135,6 +135,10 @@ impl Fleet {
         self.tell(Event::Withdraw { run: RunNo(run) })
     }
 
+    pub(crate) fn expire(&mut self, run: u64) -> Vec<Action> {
+        self.tell(Event::Expire { run: RunNo(run) })
+    }
+
     pub(crate) fn silent(&mut self, host: u64) -> Vec<Action> {
         self.tell(Event::HostSilent { host: HostId(host) })
     }

@@ -26,14 +26,37 @@ fn what_may_have_changed_something_outside_is_not_made_again() {
     let mut open = spec(0, 1);
     open.ceiling.any_net = true;
     fleet.up(0, open.clone());
+    // The other is not given to a host before it has a slot for it: it would be lost with the host.
     fleet.ready_all(0..2, &reaching());
-    fleet.start(0);
+    assert_eq!(fleet.host_of(1), None);
+    // Whether it was told that it started or not.
     let lost =
         Action::Lost { run: RunNo(0), host: HostId(0), hosts_lost: 1, why: LostWhy::Effects };
-    let elsewhere = Action::Elsewhere { run: RunNo(1), from: HostId(0), hosts_lost: 0 };
-    let actions = fleet.down(0);
-    assert!(actions.contains(&lost) && actions.contains(&elsewhere), "{actions:?}");
+    assert_eq!(fleet.down(0)[0], lost);
     assert_eq!(assigned(&fleet.up(1, open)), [(1, 1)]);
+    // One that is known not to have got there goes elsewhere.
+    assert_eq!(assigned(&fleet.hand_back(1, HandBackWhy::NeverArrived)), [(1, 1)]);
+}
+
+#[test]
+fn a_run_that_is_not_started_in_its_time_is_asked_back_and_stays_where_it_has_started() {
+    let mut fleet = Fleet::new(1);
+    fleet.hosts(&[1]);
+    fleet.ready_all(0..3, &plain());
+    assert_eq!(fleet.expire(2), [Action::Withdrawn { run: RunNo(2) }]);
+    for run in 0..2 {
+        assert_eq!(recalled(&fleet.expire(run)), [(run, 0)]);
+    }
+    // It had started by then.
+    fleet.start(0);
+    assert_eq!(fleet.expire(0), []);
+    assert_eq!(fleet.hand_back(1, HandBackWhy::Asked), [Action::Withdrawn { run: RunNo(1) }]);
+    let elsewhere = Action::Elsewhere { run: RunNo(0), from: HostId(0), hosts_lost: 1 };
+    assert!(fleet.down(0).contains(&elsewhere));
+    fleet.up(1, spec(1, 1));
+    fleet.expire(0);
+    assert_eq!(fleet.down(1), [Action::Withdrawn { run: RunNo(0) }]);
+    assert!(fleet.scheduler.is_empty());
 }
 
 #[test]

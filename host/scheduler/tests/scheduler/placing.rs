@@ -114,7 +114,7 @@ fn runs_that_hold_resources_get_a_slot_and_are_not_starved_by_others() {
     let said = fleet.explain(20);
     assert_eq!(
         said,
-        ["host-0 keeps its next slot for a run that holds resources; is getting the component"]
+        ["host-0 keeps its next slot for a run that waits for one; is getting the component"]
     );
     assert_eq!(assigned(&fleet.end(1)), []);
     assert_eq!(assigned(&fleet.end(2)), [(10, 0), (20, 0), (21, 0)]);

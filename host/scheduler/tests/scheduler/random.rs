@@ -41,6 +41,7 @@ enum Step {
     /// Of any placement there ever was.
     HandBackAny(usize),
     Withdraw(usize),
+    Expire(usize),
     Wait(u64),
 }
 
@@ -68,7 +69,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (pick.clone(), host).prop_map(|(pick, host)| Step::EndElsewhere(pick, host)),
         3 => (pick.clone(), why).prop_map(|(pick, why)| Step::HandBack(pick, why)),
         1 => pick.clone().prop_map(Step::HandBackAny),
-        2 => pick.prop_map(Step::Withdraw),
+        2 => pick.clone().prop_map(Step::Withdraw),
+        3 => pick.prop_map(Step::Expire),
         2 => (1..5_000_u64).prop_map(Step::Wait),
     ];
     prop::collection::vec(step, 1..250)
@@ -115,12 +117,14 @@ struct HostSeen {
 }
 
 /// A run by the second account.
+#[derive(Default)]
 struct RunSeen {
     need: usize,
     at: Option<(HostId, LeaseId)>,
     started: bool,
     recalled: bool,
     withdrawn: bool,
+    expired: bool,
     hosts_lost: u32,
 }
 
@@ -230,6 +234,9 @@ impl World {
             Step::Withdraw(pick) => {
                 Event::Withdraw { run: *self.runs.keys().nth(pick % self.runs.len().max(1))? }
             }
+            Step::Expire(pick) => {
+                Event::Expire { run: *self.runs.keys().nth(pick % self.runs.len().max(1))? }
+            }
             Step::Wait(millis) => {
                 self.now += Duration::from_millis(millis);
                 Event::Tick
@@ -290,15 +297,14 @@ impl World {
             }
             Event::Ready { run, need, .. } if !self.runs.contains_key(run) => {
                 let need = self.needs.iter().position(|other| other == need).unwrap();
-                let (at, started, recalled, withdrawn) = (None, false, false, false);
-                let seen = RunSeen { need, at, started, recalled, withdrawn, hosts_lost: 0 };
+                let seen = RunSeen { need, ..RunSeen::default() };
                 self.runs.insert(*run, seen);
             }
             Event::Started { run, lease } => {
                 let seen = self.runs.get_mut(run).unwrap();
                 if let Some((host, _)) = seen.at.filter(|(_, at)| at == lease && !seen.started) {
                     seen.started = true;
-                    seen.recalled = false;
+                    (seen.recalled, seen.expired) = (false, false);
                     self.hosts.get_mut(&host).unwrap().refusals = 0;
                 }
             }
@@ -318,6 +324,10 @@ impl World {
             }
             Event::Withdraw { run } => {
                 self.runs.get_mut(run).unwrap().withdrawn = true;
+            }
+            Event::Expire { run } => {
+                let seen = self.runs.get_mut(run).unwrap();
+                seen.expired |= !seen.started;
             }
             _ => {}
         }
@@ -340,7 +350,7 @@ impl World {
                 assert!(usable(&self.hosts[&host]), "{host} takes nothing now");
                 let seen = self.runs.get_mut(&run).unwrap();
                 assert_eq!(seen.at, None, "a run is at one host at most");
-                assert!(!seen.withdrawn);
+                assert!(!seen.withdrawn && !seen.expired);
                 (seen.at, seen.started, seen.recalled) = (Some((host, lease)), false, false);
                 self.placements.push((host, run, lease));
             }
@@ -366,7 +376,7 @@ impl World {
                 let seen = self.leave(run);
                 assert_eq!(seen.at.unwrap().0, host);
                 assert!((seen.hosts_lost..=seen.hosts_lost + 1).contains(&hosts_lost));
-                let effects = seen.started && self.needs[seen.need].has_effects_outside();
+                let effects = self.needs[seen.need].has_effects_outside();
                 assert_eq!(why, if effects { LostWhy::Effects } else { LostWhy::TooMany });
                 assert!(effects || hosts_lost >= MAX_HOSTS_LOST);
             }
@@ -374,7 +384,7 @@ impl World {
                 assert!(matches!(event, Event::HostDown { host, .. } if *host == from));
                 let seen = self.runs.get_mut(&run).unwrap();
                 assert_eq!(seen.at.take().unwrap().0, from);
-                assert!(!(seen.started && self.needs[seen.need].has_effects_outside()));
+                assert!(!self.needs[seen.need].has_effects_outside() && !seen.expired);
                 (seen.started, seen.recalled) = (false, false);
                 // One that only waited there for a slot had no part in the loss.
                 assert!((seen.hosts_lost..=seen.hosts_lost + 1).contains(&hosts_lost));
@@ -387,7 +397,7 @@ impl World {
             }
             Action::Withdrawn { run } => {
                 let seen = self.leave(run);
-                assert!(seen.withdrawn);
+                assert!(seen.withdrawn || (seen.expired && !seen.started));
                 assert!(seen.at.is_none() || matches!(event, Event::HostDown { .. }));
             }
             Action::Refused { run, why: RefusedWhy::Full } => {
@@ -408,6 +418,12 @@ impl World {
             }
             _ => panic!("{action:?} is not expected"),
         }
+    }
+
+    /// Whether it gets a free slot or nothing.
+    fn is_exclusive(&self, run: &RunSeen) -> bool {
+        let need = &self.needs[run.need];
+        !need.resources.is_empty() || need.has_effects_outside()
     }
 
     /// Whether the host has a run, but for this one, that is tried apart from others like it, and so is
@@ -456,13 +472,13 @@ impl World {
             places += capacity - runs;
             let keeps = runs >= slots
                 && waiting.iter().any(|(_, seen)| {
-                    gpus(seen) > 0
+                    self.is_exclusive(seen)
                         && self.fits(seen, host)
                         && used + gpus(seen) <= total
                         && !self.is_barred(seen, *id)
                 });
             for (run, seen) in &waiting {
-                let room = if gpus(seen) > 0 {
+                let room = if self.is_exclusive(seen) {
                     runs < slots && used + gpus(seen) <= total
                 } else {
                     runs < capacity && !keeps
@@ -508,9 +524,11 @@ impl World {
             for (other, busy) in self.hosts.iter().filter(|(_, host)| usable(host)) {
                 for seen in runs_at(*other).skip(busy.spec.slots as usize) {
                     let stays = seen.started || seen.recalled || seen.withdrawn;
-                    let gpus = !self.needs[seen.need].resources.is_empty();
                     assert!(
-                        stays || gpus || !self.fits(seen, host) || self.is_barred(seen, *id),
+                        stays
+                            || self.is_exclusive(seen)
+                            || !self.fits(seen, host)
+                            || self.is_barred(seen, *id),
                         "{id} is idle and a run waits at {other}"
                     );
                 }
