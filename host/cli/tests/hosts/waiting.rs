@@ -47,9 +47,9 @@ fn a_run_that_waits_is_explained_host_by_host_until_a_host_takes_it() {
         let Some(explained) = explained(&place, "latest") else { return false };
         let texts = explained["reasons"].as_array().expect("it is a list").clone();
         reasons = texts.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect();
-        reasons.iter().any(|reason| reason.contains("waits: "))
+        reasons.iter().any(|reason| reason.contains("no host can take it"))
     });
-    let waits = reasons.iter().find(|reason| reason.contains("waits: ")).expect("it was there");
+    let waits = reasons.iter().find(|reason| reason.contains("no host")).expect("it was there");
     assert!(waits.starts_with("nap["), "{waits}");
     for (host, why) in [("plain", "the label gpu"), ("small", "of mem")] {
         assert!(waits.contains(host) && waits.contains(why), "{host}: {waits}");

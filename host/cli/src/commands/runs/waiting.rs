@@ -8,6 +8,7 @@ use super::names::Names;
 use crate::error::Result;
 use crate::output::moment;
 use crate::stores::store_error;
+use crate::text::counted;
 
 /// What to do about runs that hosts do not take.
 pub(super) const HINT: &str =
@@ -41,13 +42,26 @@ pub(super) fn of_run(
 pub(super) fn of_flow(reader: &Reader, flow: &FlowRecord, most: usize) -> Result<Vec<String>> {
     let filter = RunFilter { states: vec![StateType::Pending], ..RunFilter::default() };
     let pending = reader.runs(flow.run, &filter).map_err(|error| store_error(&error))?;
-    let told: Vec<&RunRecord> =
-        pending.iter().filter(|run| run.state.message.is_some()).take(most).collect();
+    let mut told: Vec<(&RunRecord, u64)> = Vec::new();
+    for run in pending.iter().filter(|run| run.state.message.is_some()) {
+        let same = |(first, _): &(&RunRecord, u64)| first.state.message == run.state.message;
+        match told.iter().position(same) {
+            Some(at) => told[at].1 += 1,
+            None if told.len() < most => told.push((run, 0)),
+            None => {}
+        }
+    }
     if told.is_empty() {
         return Ok(Vec::new());
     }
     let names = Names::read(reader, flow.run)?;
-    let line = |run: &&RunRecord| Some(format!("{} waits: {}", names.run(run.key), said(run)?));
+    let line = |(run, others): &(&RunRecord, u64)| {
+        let (name, why) = (names.run(run.key), said(run)?);
+        Some(match others {
+            0 => format!("{name} waits: {why}"),
+            others => format!("{name} and {} wait: {why}", counted(*others, "other")),
+        })
+    };
     Ok(told.iter().filter_map(line).collect())
 }
 
