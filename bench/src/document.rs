@@ -19,6 +19,7 @@ const LAYERS: &str = "performance-layers.svg";
 pub(crate) fn write(report: &Report, path: &Path) -> Result<()> {
     let document = std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
     let mut part = format!("Made by `{}` on {}.\n", report.command, report.machine.line());
+    part.extend(report.machine.caution().map(|caution| format!("\n**{caution}**\n")));
     let pictures = [
         (
             GROWTH,

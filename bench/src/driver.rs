@@ -2,21 +2,27 @@
 //! machine disturbs all of them alike.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
 
 use crate::measure::Measure;
 use crate::places::Places;
-use crate::plan::{Phase, SPIN_MICROS, Step};
+use crate::plan::{Extent, Phase, SPIN_MICROS, Step};
 use crate::results::{Cell, Results, StepResults};
-use crate::session::{Closed, Reading, Session};
+use crate::session::{Closed, OPEN_PATIENCE, Reading, Session};
 use crate::subject::{Entry, find};
 
 /// Runs that a subject makes before anything of it is measured.
 const WARM_UP: u64 = 200;
-/// Steps of the guest's sequence that the machine's speed is found by.
+/// How long one measurement of a quick plan may take, and of the whole one.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(600));
+/// Steps of the guest's sequence that the machine's speed is found by, in each of so many runs:
+/// about a second of CPU.
 const CALIBRATION: u64 = 2_000_000;
+const CALIBRATION_RUNS: u64 = 400;
+/// A subject that has failed so often is not asked any more.
+const MAX_FAILURES: u32 = 3;
 
 /// Where the plan stands.
 pub(crate) struct Driver<'a> {
@@ -27,28 +33,29 @@ pub(crate) struct Driver<'a> {
     pub(crate) out: BTreeMap<&'static str, String>,
     /// What those that were asked are, in their own words.
     pub(crate) asked: BTreeMap<&'static str, String>,
-    tell: bool,
+    patience: Duration,
+    failures: BTreeMap<&'static str, u32>,
 }
 
 impl<'a> Driver<'a> {
     /// Nothing is open yet. With `only`, other subjects are left out, but for what those are held
     /// against.
-    pub(crate) fn new(places: &'a Places, only: &'a [String], tell: bool) -> Self {
+    pub(crate) fn new(places: &'a Places, only: &'a [String], extent: Extent) -> Self {
         let (open, out, asked) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { places, only, open, out, asked, tell }
+        let patience = if extent == Extent::Whole { PATIENCE.1 } else { PATIENCE.0 };
+        Self { places, only, open, out, asked, patience, failures: BTreeMap::new() }
     }
 
     /// Steps of the guest's sequence that take [`SPIN_MICROS`] on this machine, now.
     pub(crate) fn calibrate(&mut self) -> Result<u64> {
         let entry = find("bare-1").ok_or_else(|| anyhow!("there is no bare loop"))?;
         let (rounds, micros) = (CALIBRATION, SPIN_MICROS);
-        let measure = Measure::Spin { runs: 5, rounds, micros };
-        // The fastest of several: the others were disturbed.
-        let readings: Vec<Reading> =
-            (0..5).map(|_| self.session(entry)?.measure(measure)).collect::<Result<_>>()?;
-        let rate = readings.iter().map(Reading::rate).fold(0.0, f64::max);
-        ensure!(rate > 0.0, "the machine's speed cannot be found");
-        Ok((rate * CALIBRATION as f64 * SPIN_MICROS as f64 / 1e6) as u64)
+        let measure = Measure::Spin { runs: CALIBRATION_RUNS, rounds, micros };
+        let reading = self.session(entry)?.measure(measure, OPEN_PATIENCE)?;
+        // By CPU time: what others do on the machine is not the guest's.
+        ensure!(reading.cpu_seconds > 0.0, "the machine's speed cannot be found");
+        let steps = (CALIBRATION * CALIBRATION_RUNS) as f64 / reading.cpu_seconds;
+        Ok((steps * SPIN_MICROS as f64 / 1e6) as u64)
     }
 
     /// Goes through all phases.
@@ -95,7 +102,7 @@ impl<'a> Driver<'a> {
         if step.fresh {
             self.open.clear();
         }
-        self.tell(&format!("{} ({:.0?})", step.title, started.elapsed()));
+        tell(&format!("{} ({:.0?})", step.title, started.elapsed()));
         let (title, measure, rounds) = (step.title.clone(), step.measure, step.rounds);
         StepResults { title, measure, rounds, cells }
     }
@@ -104,11 +111,17 @@ impl<'a> Driver<'a> {
         if let Some(why) = self.out.get(entry.name) {
             return Err(anyhow!("{why}"));
         }
-        let reading = self.session(entry)?.measure(measure.at_most(entry.most));
+        let patience = self.patience;
+        let reading = self.session(entry)?.measure(measure.at_most(entry.most), patience);
         if let Err(error) = &reading {
             // Whatever state it is in, the next measurement begins with another.
             self.open.remove(entry.name);
-            self.tell(&format!("`{}` failed: {error:#}", entry.name));
+            let failures = self.failures.entry(entry.name).or_default();
+            *failures += 1;
+            if *failures >= MAX_FAILURES {
+                self.out.insert(entry.name, format!("failed too often: {error:#}"));
+            }
+            tell(&format!("`{}` failed: {error:#}", entry.name));
         }
         reading
     }
@@ -118,7 +131,7 @@ impl<'a> Driver<'a> {
             let opened = Session::open(entry, self.places).and_then(|mut session| {
                 let measure = Measure::Nothing { runs: WARM_UP }.at_most(entry.most);
                 if !matches!(entry.name, "call" | "start" | "wasmtime") {
-                    session.measure(measure).map_err(Closed::Failed)?;
+                    session.measure(measure, OPEN_PATIENCE).map_err(Closed::Failed)?;
                 }
                 Ok(session)
             });
@@ -132,7 +145,7 @@ impl<'a> Driver<'a> {
                         Closed::Missing(why) => why,
                         Closed::Failed(error) => format!("failed: {error:#}"),
                     };
-                    self.tell(&format!("`{}` is left out: {why}", entry.name));
+                    tell(&format!("`{}` is left out: {why}", entry.name));
                     self.out.insert(entry.name, why.clone());
                     return Err(anyhow!(why));
                 }
@@ -140,11 +153,9 @@ impl<'a> Driver<'a> {
         }
         self.open.get_mut(entry.name).ok_or_else(|| anyhow!("it was opened just now"))
     }
+}
 
-    #[expect(clippy::print_stderr, reason = "how far it is, for whoever waits")]
-    fn tell(&self, what: &str) {
-        if self.tell {
-            eprintln!("  {what}");
-        }
-    }
+#[expect(clippy::print_stderr, reason = "how far it is, for whoever waits")]
+fn tell(what: &str) {
+    eprintln!("  {what}");
 }

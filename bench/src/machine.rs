@@ -57,6 +57,18 @@ impl Machine {
         self
     }
 
+    /// What has to be said where others used the machine.
+    pub(crate) fn caution(&self) -> Option<String> {
+        (self.load_before >= self.cores as f64 / 2.0).then(|| {
+            format!(
+                "Others used the machine (load {} on {} cores before the first measurement): a subject \
+                 of more processes got more of it, so ratios by time are to be taken with care, and \
+                 those by CPU time are better.",
+                self.load_before, self.cores
+            )
+        })
+    }
+
     /// In a sentence.
     pub(crate) fn line(&self) -> String {
         format!(

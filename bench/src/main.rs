@@ -69,8 +69,8 @@ fn measure(options: &Options) -> Result<bool> {
     let scratch = tempfile::tempdir_in(options.out.canonicalize()?)?;
     let places = Places::build(scratch.path())?;
     let machine = Machine::look();
-    let mut driver = Driver::new(&places, &options.only, true);
     let extent = options.extent();
+    let mut driver = Driver::new(&places, &options.only, extent);
     // Nothing of the check takes time by itself.
     let rounds = if extent == Extent::Check { 1 } else { driver.calibrate()? };
     let steps = driver.run(&plan(extent, rounds));
@@ -86,6 +86,7 @@ fn measure(options: &Options) -> Result<bool> {
         return Ok(faults.is_empty());
     }
     println!("{}", report.machine.line());
+    report.machine.caution().into_iter().for_each(|caution| println!("{caution}"));
     println!("{}", report.tables(Form::Text));
     let file = options.out.join("bench.json");
     std::fs::write(&file, serde_json::to_string_pretty(&report)?)?;

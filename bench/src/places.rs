@@ -25,6 +25,9 @@ pub(crate) struct Places {
     /// A folder for what is written.
     #[arg(long)]
     pub(crate) scratch: PathBuf,
+    /// A NATS server, where there is one that is new enough.
+    #[arg(long)]
+    pub(crate) nats: Option<PathBuf>,
 }
 
 impl Places {
@@ -40,17 +43,19 @@ impl Places {
             command: guests.join("bench-command.wasm"),
             sandmill: target.join("release/sandmill"),
             scratch: scratch.to_owned(),
+            nats: crate::nats::find(),
         })
     }
 
     /// As [`Places`] is told on a command line.
-    pub(crate) fn arguments(&self) -> [(&'static str, &Path); 4] {
-        [
-            ("--guest", &self.guest),
-            ("--command", &self.command),
-            ("--sandmill", &self.sandmill),
-            ("--scratch", &self.scratch),
-        ]
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let always = [
+            ("--guest", &*self.guest),
+            ("--command", &*self.command),
+            ("--sandmill", &*self.sandmill),
+            ("--scratch", &*self.scratch),
+        ];
+        always.into_iter().chain(self.nats.as_deref().map(|nats| ("--nats", nats)))
     }
 }
 

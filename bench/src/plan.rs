@@ -83,6 +83,12 @@ fn step(measure: Measure, subjects: &'static [&'static str], rounds: u32) -> Ste
     Step { title: title(measure), measure, subjects, rounds, fresh: false }
 }
 
+/// The pool in a process that does nothing else.
+fn alone(measure: Measure, rounds: u32) -> Step {
+    let title = format!("{}, in a process of its own", title(measure));
+    Step { title, fresh: true, ..step(measure, &["pool"], rounds) }
+}
+
 fn ours(whole: bool, rounds: u64) -> Phase {
     let few = pick(whole, 5, 3);
     let echo = |runs, bytes| step(Measure::Echo { runs, bytes }, ECHOERS, few);
@@ -110,7 +116,7 @@ fn ours(whole: bool, rounds: u64) -> Phase {
 
 /// Memory is that of processes which have done nothing else.
 fn memory(whole: bool) -> Phase {
-    let fresh = |measure| Step { fresh: true, ..step(measure, &["pool"], 1) };
+    let fresh = |measure| alone(measure, 1);
     let runs = pick(whole, 1_000_000, 100_000);
     vec![
         fresh(Measure::Nothing { runs: 10_000 }),
@@ -140,10 +146,7 @@ pub(crate) const CHECK_LONG: u64 = 200_000;
 
 fn check() -> Phase {
     let both: &[&str] = &["bare", "pool"];
-    let fresh = |runs| {
-        let measure = Measure::Nothing { runs };
-        Step { fresh: true, ..step(measure, &["pool"], 1) }
-    };
+    let fresh = |runs| alone(Measure::Nothing { runs }, 1);
     vec![step(Measure::Nothing { runs: 20_000 }, both, 5), fresh(CHECK_SHORT), fresh(CHECK_LONG)]
 }
 

@@ -98,7 +98,9 @@ fn of_step(step: &StepResults) -> Table {
             continue;
         };
         let dash = || "–".to_owned();
-        let ratio = step.ratio(cell.subject, entry.against, Reading::rate);
+        // Round trips are those of one thread for all.
+        let against = if step.cell(entry.against).is_some() { entry.against } else { "bare-1" };
+        let ratio = step.ratio(cell.subject, against, Reading::rate);
         let mut row = vec![label, ratio.map_or_else(dash, |ratio| short(ratio.median))];
         let spread = format!("{:.0} %", rate.spread() * 100.0);
         if latencies {

@@ -9,15 +9,11 @@ use crate::bare::Bare;
 use crate::commands::{Commands, Kind};
 use crate::library::{Alone, Library};
 use crate::measure::Said;
-use crate::nats;
 use crate::places::Places;
 use crate::subject::Subject;
 
 /// Serves the subject of this name until standard input ends.
 pub(crate) fn serve(name: &str, places: &Places) -> Result<()> {
-    if let ("nats", Err(why)) = (name, nats::find()) {
-        return say(&Said::Missing { why });
-    }
     let mut subject = match open(name, places) {
         Ok(subject) => subject,
         Err(error) => return say(&Said::Missing { why: format!("{error:#}") }),

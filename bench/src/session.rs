@@ -15,9 +15,7 @@ use crate::process_tree;
 use crate::subject::{Entry, Launch};
 
 /// How long a subject may take to be ready.
-const OPEN_PATIENCE: Duration = Duration::from_secs(120);
-/// How long one measurement may take.
-const MEASURE_PATIENCE: Duration = Duration::from_secs(600);
+pub(crate) const OPEN_PATIENCE: Duration = Duration::from_secs(120);
 /// How long a subject may take to end once it was told to.
 const END_PATIENCE: Duration = Duration::from_secs(10);
 /// Names the interpreter for the scripts in `peers/`.
@@ -92,6 +90,13 @@ impl Session {
                 command
             }
         };
+        // What is set for the tests, or by the user, is nothing for the processes of a subject: the
+        // `sandmill` binary takes no variable that it does not know, and minds those that it does.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("SANDMILL_") {
+                command.env_remove(name);
+            }
+        }
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -110,15 +115,15 @@ impl Session {
         Ok(Self { entry, child, stdin, lines, what: String::new() })
     }
 
-    /// Asks for one measurement.
-    pub(crate) fn measure(&mut self, measure: Measure) -> Result<Reading> {
+    /// Asks for one measurement, which may take so long.
+    pub(crate) fn measure(&mut self, measure: Measure, patience: Duration) -> Result<Reading> {
         let id = self.child.id();
         process_tree::reset_peaks(id);
         let before = process_tree::cpu_seconds(id);
         let stdin = self.stdin.as_mut().context("it is there until the end")?;
         writeln!(stdin, "{}", serde_json::to_string(&measure)?)?;
         stdin.flush()?;
-        let answer = match self.hear(MEASURE_PATIENCE)? {
+        let answer = match self.hear(patience)? {
             Said::Measured(answer) => answer,
             Said::Failed { why } => bail!("{why}"),
             other => bail!("it answered {other:?}"),
