@@ -114,6 +114,16 @@ impl Carrier {
         }
     }
 
+    /// Takes runs back whose time is over.
+    pub(super) fn expire(&mut self, now: Instant) {
+        for run in self.runs.expired(now) {
+            if let Some(entry) = self.runs.get_mut(&run) {
+                entry.expired = true;
+            }
+            self.stop(&run);
+        }
+    }
+
     /// Takes a run back from where it is; its end follows, at once or by whoever has it.
     pub(super) fn stop(&mut self, run: &RunId) {
         let Some(entry) = self.runs.get_mut(run) else { return };
@@ -122,40 +132,72 @@ impl Carrier {
             return;
         }
         entry.stopping.get_or_insert_with(Instant::now);
-        let of = entry.of();
+        let (of, entry_is_overdue) = (entry.of(), entry.is_overdue());
         let alone = match entry.place {
-            Place::Held(worker) => {
-                if let Some(host) = self.hosts.get_mut(&worker) {
-                    host.cancelled.push(of);
-                }
-                return;
-            }
+            Place::Held(worker) => return self.ask_to_stop(worker, of),
             Place::Out { item, .. } => self.runs.items.get(&item).filter(|i| i.runs.len() == 1),
             Place::Waiting => None,
         };
         // Whoever takes it just now is told, and nobody takes it from now on.
         self.errands.extend(alone.and_then(|item| item.sequence).map(Errand::RemoveItem));
-        self.cancel_all.push(of);
+        if !entry_is_overdue {
+            self.cancel_all.push(of);
+        }
     }
 
-    /// Ends runs that were asked to stop and that nobody is known to have.
+    /// Has the worker that has a run stop it, or give it back where only its time to be started is over.
+    pub(super) fn ask_to_stop(&mut self, worker: WorkerId, of: RunLease) {
+        let Some(entry) = self.runs.get(&of.run) else { return };
+        let is_overdue = entry.is_overdue();
+        let Some(host) = self.hosts.get_mut(&worker) else { return };
+        if is_overdue {
+            host.recalled.push(of);
+        } else {
+            host.cancelled.push(of);
+        }
+    }
+
+    /// Ends runs that were asked to stop and that nobody is known to have, and those of which whoever has
+    /// them says nothing for a lease.
     pub(super) fn end_stopping(&mut self) {
         let over: Vec<RunId> = self
             .runs
             .iter()
             .filter(|(_, entry)| {
-                let patience = |since: Instant| since.elapsed() >= CANCEL_PATIENCE;
-                !matches!(entry.place, Place::Held(_)) && entry.stopping.is_some_and(patience)
+                let patience = match entry.place {
+                    // It has ended in time, and its result is on its way.
+                    Place::Held(_) if entry.fetching && !entry.ticket.is_cancelled() => {
+                        return false;
+                    }
+                    Place::Held(_) => self.config.lease,
+                    _ => CANCEL_PATIENCE,
+                };
+                entry.stopping.is_some_and(|since| since.elapsed() >= patience)
             })
             .map(|(run, _)| *run)
             .collect();
-        over.iter().for_each(|run| self.end_stopped(run));
+        for run in &over {
+            // Should somebody have it after all.
+            self.cancel_all.extend(self.runs.get(run).map(Entry::of));
+            self.end_stopped(run);
+        }
     }
 
     /// Ends a run that was asked to stop, without anybody's report.
     pub(super) fn end_stopped(&mut self, run: &RunId) {
         let Some(entry) = self.remove(run) else { return };
-        if entry.expired && !entry.ticket.is_cancelled() {
+        if entry.started {
+            let (kind, words) = match entry.ticket.is_cancelled() {
+                true => (
+                    EndKind::Cancelled,
+                    "it was cancelled, and its host did not say that it stopped",
+                ),
+                false => {
+                    (EndKind::TimedOut, "its time is over, and its host did not say how it ended")
+                }
+            };
+            entry.ticket.finish(Report::unstarted(End::new(kind, words)));
+        } else if entry.expired && !entry.ticket.is_cancelled() {
             entry.ticket.expire();
         } else {
             entry.ticket.cancel();

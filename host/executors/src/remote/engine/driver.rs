@@ -265,12 +265,7 @@ impl Driver {
 
     async fn look_at_time(&mut self) {
         let now = std::time::Instant::now();
-        for run in self.carrier.runs.expired(now) {
-            if let Some(entry) = self.carrier.runs.get_mut(&run) {
-                entry.expired = true;
-            }
-            self.carrier.stop(&run);
-        }
+        self.carrier.expire(now);
         self.carrier.runs.resume(now);
         self.carrier.end_stopping();
         let link = self.engine.link().borrow().clone();

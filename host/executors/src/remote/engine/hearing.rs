@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sandmill_core::Component;
+use sandmill_core::{Component, Report};
 use sandmill_transport::engine::{Beat, ValueName};
 use sandmill_transport::message::{
     FromWorker, Goodbye, HandBack, Note, Noted, RunLease, RunReport, WorkerId,
 };
-use sandmill_wire::{Digest, RunId};
+use sandmill_wire::{Digest, End, EndKind, RunId};
 
 use super::super::direct::WayError;
 use super::super::direct::answers::{Answer, answer, fetched};
@@ -21,6 +21,10 @@ use super::runs::Place;
 const BACK_PAUSE: Duration = Duration::from_millis(50);
 /// The longest such pause.
 const BACK_PAUSE_MOST: Duration = Duration::from_secs(10);
+
+/// How often hosts may refuse a run before it is given up. They are asked less and less often, so that this
+/// takes minutes.
+const MAX_REFUSED: u32 = 20;
 
 /// What a message asks to be done at the engine.
 pub(super) enum Asked {
@@ -95,7 +99,7 @@ impl Carrier {
         let host = self.hosts.heard(worker, now);
         host.runs.insert(of.run);
         if is_stopping {
-            host.cancelled.push(of);
+            self.ask_to_stop(worker, of);
         }
         true
     }
@@ -122,10 +126,8 @@ impl Carrier {
                 let host = self.hosts.heard(worker, now);
                 host.cancelled.push(*of);
                 host.settled.push(*of);
-            } else if self.runs.get(&of.run).is_some_and(|entry| entry.stopping.is_some())
-                && let Some(host) = self.hosts.get_mut(&worker)
-            {
-                host.cancelled.push(*of);
+            } else if self.runs.get(&of.run).is_some_and(|entry| entry.stopping.is_some()) {
+                self.ask_to_stop(worker, *of);
             }
         }
         let told: HashSet<RunId> = told.iter().map(|of| of.run).collect();
@@ -159,8 +161,12 @@ impl Carrier {
         }
         match noted.note {
             Note::Started => {
+                let was_overdue = entry.is_overdue();
                 entry.started = true;
                 entry.ticket.started();
+                if was_overdue {
+                    self.runs.is_in_time(&noted.of.run);
+                }
             }
             Note::Log(line) => entry.ticket.log(line),
             Note::Progress(progress) => entry.ticket.progress(progress),
@@ -229,6 +235,12 @@ impl Carrier {
         let mut pause = Duration::ZERO;
         if let Some(why) = &back.why {
             pause = (BACK_PAUSE * (1 << times)).min(BACK_PAUSE_MOST);
+            entry.refused += 1;
+            if entry.refused >= MAX_REFUSED {
+                let words = format!("{MAX_REFUSED} times hosts gave it back, the last time: {why}");
+                let report = Report::unstarted(End::new(EndKind::Refused, words));
+                return self.finish(of, report);
+            }
             entry.ticket.waits(format!("it was given back: {why}"));
         }
         self.requeue(&of.run, pause);

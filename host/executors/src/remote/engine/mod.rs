@@ -16,6 +16,8 @@ mod runs;
 mod sharing;
 mod suspects;
 mod tasks;
+#[cfg(test)]
+mod tests;
 
 pub use config::{
     BATCH_HORIZON, CANCEL_PATIENCE, CHECK_EVERY, DEFAULT_BEAT, DEFAULT_PREFETCH, ENSURE_EVERY,

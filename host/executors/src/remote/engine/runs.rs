@@ -51,9 +51,21 @@ pub(super) struct Entry {
     pub(super) wait_told: bool,
     /// How often it was given back in a row.
     pub(super) handed_back: u32,
+    /// How often hosts refused it since it came.
+    pub(super) refused: u32,
+    /// Until when it may wait to be started.
+    expires: Option<Instant>,
 }
 
 impl Entry {
+    /// Whether it was not started in its time, as far as is known: it is asked back then, and not
+    /// stopped, since it may have started by now.
+    pub(super) fn is_overdue(&self) -> bool {
+        let deadline = self.ticket.call().options.deadline;
+        let is_over = deadline.is_some_and(|deadline| deadline <= Instant::now());
+        self.expired && !self.started && !is_over && !self.ticket.is_cancelled()
+    }
+
     pub(super) fn of(&self) -> RunLease {
         RunLease { run: self.ticket.run(), lease: self.lease }
     }
@@ -112,7 +124,8 @@ impl Runs {
         if self.entries.contains_key(&run) {
             return Err(ticket);
         }
-        self.expiries.extend(ticket.expires().map(|expiry| (expiry, run)));
+        let expires = ticket.expires();
+        self.expiries.extend(expires.map(|expiry| (expiry, run)));
         let component = &stage.component;
         let kept = self.components.entry(component.digest());
         kept.or_insert_with(|| (component.clone(), 0)).1 += 1;
@@ -134,6 +147,8 @@ impl Runs {
             waits_since: Instant::now(),
             wait_told: false,
             handed_back: 0,
+            refused: 0,
+            expires,
         };
         self.entries.insert(run, entry);
         Ok(())
@@ -161,8 +176,8 @@ impl Runs {
     /// Takes a run out, for good.
     pub(super) fn remove(&mut self, run: &RunId) -> Option<Entry> {
         let entry = self.entries.remove(run)?;
-        if let Some(expiry) = entry.ticket.expires() {
-            self.expiries.remove(&(expiry, *run));
+        for at in entry.expires.into_iter().chain(entry.ticket.call().options.deadline) {
+            self.expiries.remove(&(at, *run));
         }
         let digest = entry.stage.component.digest();
         if let Some((_, users)) = self.components.get_mut(&digest) {
@@ -221,12 +236,22 @@ impl Runs {
         }
         entry.place = Place::Waiting;
         entry.item = None;
-        entry.started = false;
+        let was_started = std::mem::take(&mut entry.started);
         entry.recalled = false;
         entry.fetching = false;
         entry.waits_since = Instant::now();
         entry.wait_told = false;
-        self.expiries.extend(entry.ticket.expires().map(|expiry| (expiry, *run)));
+        if was_started {
+            // Its time to be started is counted from now.
+            let options = &entry.ticket.call().options;
+            let now = Instant::now();
+            let patience = options.queue_timeout.and_then(|timeout| now.checked_add(timeout));
+            let expires = patience.into_iter().chain(options.deadline).min();
+            if let Some(before) = std::mem::replace(&mut entry.expires, expires) {
+                self.expiries.remove(&(before, *run));
+            }
+        }
+        self.expiries.extend(entry.expires.map(|expiry| (expiry, *run)));
         if pause.is_zero() {
             self.line_up(run);
         } else {
@@ -263,6 +288,14 @@ impl Runs {
 
     pub(super) fn component(&self, digest: &Digest) -> Option<&Component> {
         self.components.get(digest).map(|(component, _)| component)
+    }
+
+    /// The run has started after all: it has to end by its deadline yet.
+    pub(super) fn is_in_time(&mut self, run: &RunId) {
+        let Some(entry) = self.entries.get_mut(run) else { return };
+        (entry.expired, entry.stopping) = (false, None);
+        let deadline = entry.ticket.call().options.deadline;
+        self.expiries.extend(deadline.map(|deadline| (deadline, *run)));
     }
 
     /// Runs whose time is over; each is told once.
