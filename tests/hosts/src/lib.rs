@@ -23,6 +23,6 @@ pub use network::{Deaf, Network};
 pub use process::{Ended, Process};
 pub use rustix::process::Signal;
 pub use tool::may_make_networks;
-pub use trial::{HEALED_WITHIN, LONG, Trial, count};
+pub use trial::{HEALED_WITHIN, LONG, PAST_THE_LEASE, Trial, count};
 pub use worker::{PORT, Worker, WorkerSetup};
 pub use workload::{MANY, Workload, marks};

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 /// A process, killed when it goes.
 pub struct Process {
@@ -109,6 +110,21 @@ impl Drop for Process {
 }
 
 impl Ended {
+    /// The last line of what it wrote.
+    #[must_use]
+    pub fn last_line(&self) -> &str {
+        self.stdout.lines().next_back().unwrap_or_default().trim()
+    }
+
+    /// The document that this line is.
+    ///
+    /// # Panics
+    /// When it is none.
+    #[must_use]
+    pub fn document(&self) -> Value {
+        serde_json::from_str(self.last_line()).expect("what it wrote is a document")
+    }
+
     /// The same, if the exit code is this one.
     ///
     /// # Panics

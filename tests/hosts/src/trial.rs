@@ -9,7 +9,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::binary;
@@ -29,8 +28,13 @@ pub const HEALED_WITHIN: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(200);
 /// Runs that a worker may have had, in its slots and before them, for each slot.
 const HAD_A_SLOT: u64 = 4;
-/// How long a coordinator waits for its first host: they are there, or it is refused.
-const CONNECT: &str = "2s";
+/// How often both sides of a link say that they are there, and how long a host that is not heard of
+/// keeps its runs, where a test has these run out: shorter than they are by default, so that it does not
+/// take long, and longer than a busy machine stands still.
+const BRISK: [(&str, &str); 2] =
+    [("SANDMILL_REMOTE__HEARTBEAT", "2s"), ("SANDMILL_REMOTE__LEASE", "6s")];
+/// Longer than the [brisk](Trial::be_brisk) lease.
+pub const PAST_THE_LEASE: Duration = Duration::from_secs(9);
 /// Slots of the pool: its runs sleep most of the time.
 const POOL: &str = "128";
 
@@ -47,6 +51,9 @@ pub struct Trial {
     slots: usize,
     workers: Vec<Option<Worker>>,
     more: Vec<String>,
+    is_brisk: bool,
+    /// In which format coordinators say how a flow ended.
+    output: &'static str,
     /// Coordinators that were started: what each says goes to files of its own.
     coordinators: AtomicU32,
 }
@@ -88,8 +95,25 @@ impl Trial {
             slots,
             workers,
             more: vec![],
+            is_brisk: false,
+            output: "quiet",
             coordinators: AtomicU32::new(0),
         }
+    }
+
+    /// Has coordinators give up hosts sooner than by default: [`PAST_THE_LEASE`] is long enough.
+    #[must_use]
+    pub const fn be_brisk(mut self) -> Self {
+        self.is_brisk = true;
+        self
+    }
+
+    /// Has coordinators write down all that there is to say of a flow that ended ([`Ended::document`]), and
+    /// not its result alone.
+    #[must_use]
+    pub const fn tell_all(mut self) -> Self {
+        self.output = "json";
+        self
     }
 
     /// Gives all workers that are started from now on these arguments besides.
@@ -229,8 +253,10 @@ impl Trial {
     #[must_use]
     pub fn coordinator(&self, words: &[&str], security: &[String]) -> Command {
         let mut command = binary::command(&self.store(), words);
-        command.args(["--output", "quiet", "--executor", "remote"]);
-        command.env("SANDMILL_REMOTE__CONNECT_TIMEOUT", CONNECT);
+        command.args(["--output", self.output, "--executor", "remote"]);
+        if self.is_brisk {
+            command.envs(BRISK);
+        }
         for host in 0..self.network.hosts() {
             command.args(["--host", &self.address(host)]);
         }
@@ -309,12 +335,13 @@ impl Trial {
     /// When it does not.
     pub fn finish(&self, coordinator: Process) -> (Ended, Whole) {
         let ended = coordinator.wait(LONG).exits(0);
-        let line = ended.stdout.lines().next_back().unwrap_or_default();
-        let result: Value = serde_json::from_str(line).expect("the result is a document");
+        let tells_all = self.output == "json";
+        let document = ended.document();
+        let result = if tells_all { &document["result"] } else { &document };
         let wanted = serde_json::to_value(self.workload.result()).expect("numbers are a document");
-        assert!(result == wanted, "the result is another");
+        assert!(*result == wanted, "the result is another");
         assert!(
-            line.trim() == result_of_the_pool(&self.workload),
+            tells_all || ended.last_line() == result_of_the_pool(&self.workload),
             "the pool's result has other bytes"
         );
         let whole = history::whole(&self.store(), "nap", self.workload.runs());
@@ -322,9 +349,10 @@ impl Trial {
     }
 }
 
-/// What the same flow comes to in a pool, which is asked for once.
+/// What the same flow comes to in a pool, which is asked for once however large the component is.
 fn result_of_the_pool(workload: &Workload) -> String {
     static KNOWN: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+    let workload = &workload.clone().with_component_as_it_is();
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let result = known.entry(format!("{workload:?}")).or_insert_with(|| {
         let folder = tempfile::tempdir().expect("there is room for a folder");

@@ -37,6 +37,12 @@ impl Workload {
         self
     }
 
+    /// The same, with a component that is as large as it was built.
+    pub(crate) const fn with_component_as_it_is(mut self) -> Self {
+        self.size = None;
+        self
+    }
+
     /// After its nap each item leaves a mark in the folder `marks`, which no guest can take back: one
     /// more file each time.
     #[must_use]

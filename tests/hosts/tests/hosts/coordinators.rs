@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::thread::sleep;
-use std::time::Duration;
 
-use sandmill_test_hosts::{HEALED_WITHIN, LONG, MANY, Signal, Trial, Workload, history, marks};
+use sandmill_test_hosts::{
+    HEALED_WITHIN, LONG, MANY, PAST_THE_LEASE, Signal, Trial, Workload, history, marks,
+};
 
-use crate::{made_by_all, needs_networks, redone};
+use crate::{made_by_all, needs_networks};
 
-/// Longer than a lease.
-const PAUSE: Duration = Duration::from_secs(20);
 /// Items of a flow whose runs leave marks.
-const MARKED: u64 = 4_000;
+const MARKED: u64 = 3_000;
 
 /// How often each item left a mark.
 fn marked(folder: &Path) -> BTreeMap<u64, u64> {
@@ -69,18 +68,18 @@ fn a_coordinator_that_is_killed_is_taken_up_and_does_nothing_twice_that_was_comp
 #[test]
 fn a_coordinator_that_is_stopped_for_longer_than_a_lease_does_not_start_over() {
     needs_networks!();
-    let trial = Trial::new(Workload::naps(MANY, (10, 30)), 8);
+    let trial = Trial::new(Workload::naps(MANY / 2, (10, 30)), 8).be_brisk();
     let mut coordinator = trial.run();
     trial.wait_for(&mut coordinator, 2_000, LONG);
     coordinator.signal(Signal::STOP);
-    sleep(PAUSE);
+    sleep(PAST_THE_LEASE);
     let done = trial.done();
     coordinator.signal(Signal::CONT);
     let healed = trial.wait_for(&mut coordinator, done + 1_000, HEALED_WITHIN);
     let (ended, whole) = trial.finish(coordinator);
-    let again = redone(made_by_all(&trial));
+    let again = made_by_all(&trial) - MANY / 2;
     println!(
-        "coordinator stopped for {PAUSE:?} after {done} runs: 1,000 more {healed:?} after it went \
+        "coordinator stopped for {PAST_THE_LEASE:?} after {done} runs: 1,000 more {healed:?} after it went \
          on; {again} runs were made again; {whole:?}; {:?} in all",
         ended.took
     );

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sandmill_test_hosts::{Certificates, HEALED_WITHIN, LONG, MANY, PORT, Trial, Workload, count};
 
-use crate::{made_by_all, needs_networks, redone};
+use crate::{made_by_all, needs_networks};
 
 /// Connections that are open at the same time and say next to nothing.
 const SLOW: usize = 1_000;
@@ -109,7 +109,7 @@ fn an_address_that_others_reach_is_not_opened_without_a_word_of_who_may_come() {
 #[test]
 fn nonsense_and_slow_strangers_do_not_keep_a_worker_from_its_runs() {
     needs_networks!();
-    let trial = Trial::new(Workload::naps(MANY, (10, 30)), 8);
+    let trial = Trial::new(Workload::naps(MANY / 2, (10, 30)), 8);
     let address: SocketAddr =
         format!("{}:{PORT}", trial.network.address(0)).parse().expect("an address");
     let mut coordinator = trial.run();
@@ -121,7 +121,7 @@ fn nonsense_and_slow_strangers_do_not_keep_a_worker_from_its_runs() {
         be_slow(address, Arc::clone(&stop), Arc::clone(&slow)),
     ];
     let before = (trial.done(), trial.made(0));
-    sleep(Duration::from_secs(8));
+    sleep(Duration::from_secs(5));
     let (made, done) = (trial.made(0) - before.1, trial.done() - before.0);
     let healed = trial.wait_for_healing(&mut coordinator, 0);
     stop.store(true, Ordering::Relaxed);
@@ -131,13 +131,13 @@ fn nonsense_and_slow_strangers_do_not_keep_a_worker_from_its_runs() {
     let (ended, whole) = trial.finish(coordinator);
     let (nonsense, slow) = (nonsense.load(Ordering::Relaxed), slow.load(Ordering::Relaxed));
     println!(
-        "{nonsense} times nonsense and {slow} slow connections within 8 s: host 0 made {made} runs \
+        "{nonsense} times nonsense and {slow} slow connections within 5 s: host 0 made {made} runs \
          of {done}; again some after {healed:?}; {} runs were made again; {whole:?}; {:?} in all",
-        redone(made_by_all(&trial)),
+        made_by_all(&trial) - MANY / 2,
         ended.took
     );
-    assert!(healed < HEALED_WITHIN && made > 300, "the worker made {made} runs");
-    assert!(nonsense > 20 && slow >= SLOW as u64, "{nonsense} and {slow}");
+    assert!(healed < HEALED_WITHIN && made > 200, "the worker made {made} runs");
+    assert!(nonsense > 10 && slow >= SLOW as u64, "{nonsense} and {slow}");
 }
 
 /// Connects again and again, and says what nobody understands.
