@@ -69,7 +69,7 @@ impl Worker {
             return Err(Goodbye::Version { ours: Versions::OURS, theirs: hello.versions });
         };
         let opened = shared.state.lock().open(peer, hello, life.clone())?;
-        let Opened { number, stop, outbox, holds, runs } = opened;
+        let Opened { number, stop, outbox, holds, runs, resumed } = opened;
         let config = &shared.config;
         let welcome = Welcome {
             protocol,
@@ -83,6 +83,7 @@ impl Worker {
             ceiling: config.ceiling.clone(),
             holds,
             runs,
+            resumed,
         };
         let (to_worker, asked) = mpsc::channel(LINK_QUEUE);
         let (said, from_worker) = mpsc::channel(LINK_QUEUE);

@@ -17,6 +17,9 @@ use super::outbox::Outbox;
 use super::session::{Link, Phase, Session};
 use super::state::{Stage, State};
 
+/// Sessions that were let go of with nothing in them, and are known still should they come back.
+const MAX_LET_GO: usize = 1_024;
+
 /// A session that was opened, or taken up again.
 pub(super) struct Opened {
     pub(super) number: u64,
@@ -24,6 +27,8 @@ pub(super) struct Opened {
     pub(super) outbox: Arc<Outbox>,
     pub(super) holds: Vec<Digest>,
     pub(super) runs: Vec<RunLease>,
+    /// Whether nothing of it was lost since the last link.
+    pub(super) resumed: bool,
 }
 
 impl State {
@@ -40,6 +45,7 @@ impl State {
             return Err(Goodbye::Leaving("the worker is going away".to_owned()));
         }
         let (id, grace) = (hello.session, hello.grace.min(self.config.max_grace));
+        let mut resumed = known;
         if let Some(session) = self.sessions.get_mut(&id) {
             if session.peer != peer {
                 return Err(Goodbye::Forbidden("the session is another's".to_owned()));
@@ -53,6 +59,8 @@ impl State {
                     "the worker serves {most} coordinators already"
                 )));
             }
+            resumed = self.let_go.contains(&id);
+            self.let_go.retain(|other| *other != id);
             self.sessions.insert(id, Session::new(peer.to_owned(), hello.name.clone(), grace));
         }
         self.links += 1;
@@ -81,7 +89,7 @@ impl State {
         let runs = session.runs.iter().map(|(run, held)| held.of(*run)).collect();
         self.rejoin(id);
         self.look_at(Instant::now());
-        Ok(Opened { number, stop, outbox, holds, runs })
+        Ok(Opened { number, stop, outbox, holds, runs, resumed })
     }
 
     /// Notes that the link is gone. What the session holds stays for its grace.
@@ -96,7 +104,13 @@ impl State {
         let at = Instant::now() + session.grace;
         session.forget_at = Some(at);
         self.components.unask(id);
-        if !self.forget_if_empty(id) {
+        if self.forget_if_empty(id) {
+            // All of it had come to its end: should it come back, nothing of it was lost.
+            if self.let_go.len() >= MAX_LET_GO {
+                self.let_go.pop_front();
+            }
+            self.let_go.push_back(id);
+        } else {
             self.look_at(at);
         }
         // Others that wait for what it was asked for are asked.

@@ -55,6 +55,8 @@ pub(super) struct State {
     pub(super) clock: Clock,
     pub(super) stage: Stage,
     pub(super) sessions: Sessions,
+    /// Sessions that were let go of with nothing in them, the latest last.
+    pub(super) let_go: VecDeque<Uuid>,
     /// Sessions with runs that can start, in the order of their turns.
     pub(super) turns: VecDeque<Uuid>,
     /// Which session holds a run; never more than one.
@@ -110,6 +112,7 @@ impl State {
             clock: Clock::system(),
             stage: Stage::Open,
             sessions: HashMap::new(),
+            let_go: VecDeque::new(),
             turns: VecDeque::new(),
             holders: HashMap::new(),
             slots: (0..config.slots).map(|_| None).collect(),

@@ -53,6 +53,7 @@ impl Played {
                 ceiling: Ceiling::unbounded(),
                 holds: Vec::new(),
                 runs: Vec::new(),
+                resumed: false,
             },
             load: Load::default(),
             draining: false,

@@ -152,6 +152,7 @@ impl WorkerService for Older {
             ceiling: sandmill_core::Ceiling::unbounded(),
             holds: Vec::new(),
             runs: Vec::new(),
+            resumed: false,
         };
         Ok(OpenLink { welcome, to_worker, from_worker })
     }

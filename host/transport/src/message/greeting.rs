@@ -110,6 +110,10 @@ pub struct Welcome {
     pub holds: Vec<Digest>,
     /// The runs of this session that it holds still, under way or ended and not acknowledged.
     pub runs: Vec<super::RunLease>,
+    /// Whether it has lost nothing of this session since the last link: what it does not hold of it
+    /// never came to it, or came to its end by what the coordinator said.
+    #[serde(default)]
+    pub resumed: bool,
 }
 
 /// Why a side ends the conversation; the other shows it to a person.

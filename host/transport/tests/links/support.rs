@@ -172,6 +172,7 @@ pub(crate) fn welcome() -> Welcome {
         ceiling: Ceiling::default(),
         holds: vec![Digest::of(b"component")],
         runs: Vec::new(),
+        resumed: false,
     }
 }
 

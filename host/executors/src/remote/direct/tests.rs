@@ -31,6 +31,7 @@ fn welcome(name: &str) -> Box<Welcome> {
         ceiling: Ceiling::default(),
         holds: Vec::new(),
         runs: Vec::new(),
+        resumed: false,
     })
 }
 

@@ -106,6 +106,7 @@ fn presence(worker: &Worker, draining: bool) -> Presence {
             ceiling: config.ceiling.clone(),
             holds: components,
             runs: Vec::new(),
+            resumed: false,
         },
         load: worker.load(),
         draining,
