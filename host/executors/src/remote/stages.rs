@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sandmill_core::{Call, CallOptions, Component, Report};
 use sandmill_scheduler::{Need, ResourceError};
+use sandmill_transport::MAX_BLOB;
 use sandmill_transport::message::Spec;
 use sandmill_wire::{Digest, End, EndKind};
 
@@ -74,6 +75,10 @@ impl Stages {
             ticket.cancel();
             return None;
         }
+        if let Some(why) = too_large(ticket.call()) {
+            refuse(ticket, why);
+            return None;
+        }
         match self.of(ticket.call()) {
             Ok(stage) if size_of_spec(&stage.spec(0)) <= MAX_SPEC => return Some((ticket, stage)),
             Ok(_) => refuse(ticket, "its grants are too large to be sent to another host"),
@@ -130,6 +135,19 @@ impl Stages {
         self.by_content.insert(content, Arc::clone(&stage));
         Ok(stage)
     }
+}
+
+/// Why the arguments of a call are too large for any host, where they are.
+fn too_large(call: &Call) -> Option<String> {
+    let size = call.arguments.len_bytes() as u64;
+    let limit = call.options.limits.input;
+    let [shown, limit_shown, most] = [size, limit, MAX_BLOB].map(sandmill_core::units::format_size);
+    if size > limit {
+        // In the words of the sandbox, so that the answer is the same everywhere.
+        return Some(format!("the arguments have {shown}, the limit is {limit_shown}"));
+    }
+    (size > MAX_BLOB)
+        .then(|| format!("the arguments have {shown}, no more than {most} go to another host"))
 }
 
 /// Finishes a ticket that cannot be carried.

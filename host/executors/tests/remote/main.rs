@@ -7,6 +7,8 @@ mod crowds;
 mod hosts;
 mod links;
 mod maker;
+mod played;
+mod plays;
 mod sockets;
 #[path = "../retries/support.rs"]
 mod support;

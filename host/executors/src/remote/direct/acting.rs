@@ -25,7 +25,13 @@ impl Carrier {
         match action {
             Action::Assign { run, host, lease } => self.assign(run, host, lease),
             Action::Recall { run, host, lease } => self.ask_back(run, host, lease, Outbox::recall),
-            Action::Cancel { run, host, lease } => self.ask_back(run, host, lease, Outbox::cancel),
+            Action::Cancel { run, host, lease } => {
+                if self.runs.get(run).is_some_and(|entry| entry.end.is_some()) {
+                    return;
+                }
+                self.runs.answer_by(run, Some(Instant::now() + self.config.lease));
+                self.ask_back(run, host, lease, Outbox::cancel);
+            }
             Action::Take { run, .. } => self.ended(run),
             Action::Stale { host, .. } => {
                 if let Some(host) = self.host_mut(host) {
@@ -35,7 +41,7 @@ impl Carrier {
             Action::Lost { run, host, hosts_lost, why } => self.lost(run, host, hosts_lost, why),
             Action::Elsewhere { run, from, hosts_lost } => {
                 let name = self.name_of(from);
-                self.runs.waits_again(run);
+                self.runs.waits_again(run, Instant::now());
                 if let Some(entry) = self.runs.get(run) {
                     let words = format!(
                         "the host {name} was lost; the run goes elsewhere ({hosts_lost} lost so far)"
@@ -45,8 +51,10 @@ impl Carrier {
                 }
             }
             Action::Withdrawn { run } => {
-                if let Some(entry) = self.runs.remove(run) {
-                    if entry.ticket.is_cancelled() || !entry.expired {
+                if let Some(mut entry) = self.runs.remove(run) {
+                    if let Some(end) = entry.end.take() {
+                        entry.ticket.finish(Report::unstarted(end));
+                    } else if entry.ticket.is_cancelled() || !entry.expired {
                         entry.ticket.cancel();
                     } else {
                         entry.ticket.expire();
@@ -93,11 +101,8 @@ impl Carrier {
             deadline: call.options.deadline,
         };
         known.outbox.order(order, &arguments);
-        if entry.stage.has_effects {
-            // Whether it has started there cannot be known once the host is lost, so it counts as
-            // started from now on: it must not be made twice unasked.
-            self.events.push_back(Event::Started { run, lease });
-        }
+        let by = self.end_by(run);
+        self.runs.answer_by(run, by);
     }
 
     /// Asks for a run back, or to stop it. An order that has not gone, because its arguments are on
@@ -131,9 +136,9 @@ impl Carrier {
             Outcome::Ended(end) if matches!(end.kind, EndKind::Cancelled | EndKind::TimedOut)
         );
         // The worker sees a deadline pass as well.
-        let late = entry.ticket.expires().is_some_and(|expiry| expiry <= Instant::now());
+        let late = entry.is_late(Instant::now());
         let unstarted = !entry.started && report.usage == Usage::default();
-        if stopped && unstarted && (late || entry.expired) && !entry.ticket.is_cancelled() {
+        if stopped && unstarted && late && !entry.ticket.is_cancelled() {
             // It was not started in its time.
             entry.ticket.expire();
         } else {

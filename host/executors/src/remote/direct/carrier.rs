@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use sandmill_core::{Clock, Report};
 use sandmill_scheduler::{Action, Event, HostId, RunNo, Scheduler, SchedulerConfig};
-use sandmill_wire::RunId;
+use sandmill_transport::message::{LeaseId, RunLease};
+use sandmill_wire::{End, EndKind, RunId};
 
 use super::super::stages::{Stages, refuse_twin};
 use super::super::ticket::Ticket;
@@ -112,6 +113,9 @@ impl Carrier {
             for host in self.hosts.values_mut() {
                 host.heard = now;
             }
+            for run in self.runs.unanswered(now) {
+                self.runs.answer_by(run, Some(now + lease));
+            }
         }
         self.looked = now;
         for run in self.runs.expired(now) {
@@ -122,6 +126,9 @@ impl Carrier {
         for host in overdue {
             self.lose(host, "it was not heard of for the time of a lease");
         }
+        for run in self.runs.unanswered(now) {
+            self.unanswered(run);
+        }
         if self.scheduler.next_deadline().is_some_and(|due| due <= now) {
             self.tell(Event::Tick);
         }
@@ -131,17 +138,61 @@ impl Carrier {
     /// When it has to be looked at the time again, if nothing else happens before.
     pub(super) fn next_look(&self) -> Instant {
         let tick = self.looked + super::config::TICK;
-        let due = self.runs.next_expiry().into_iter().chain(self.scheduler.next_deadline());
+        let due = self.runs.next_due().chain(self.scheduler.next_deadline());
         due.min().map_or(tick, |due| due.min(tick))
     }
 
-    /// A run was not started in its time. One that waits at a host is asked back first: it may have
+    /// A run was not started in its time. One that is at a host is asked back first: it may have
     /// started by now.
     fn expire(&mut self, run: RunNo) {
+        let by = Instant::now() + self.config.lease;
         if let Some(entry) = self.runs.get_mut(run) {
             entry.expired = true;
-            self.tell(Event::Withdraw { run });
+            self.runs.answer_by(run, Some(by));
+            self.tell(Event::Expire { run });
         }
+    }
+
+    /// By when a host must have said how a run ended that it is given now: a lease after its deadline.
+    pub(super) fn end_by(&self, run: RunNo) -> Option<Instant> {
+        self.runs.get(run)?.ticket.call().options.deadline?.checked_add(self.config.lease)
+    }
+
+    /// A host is there and says nothing of a run that it was asked for, or whose deadline has passed:
+    /// the run is not waited for any more.
+    fn unanswered(&mut self, run: RunNo) {
+        let Some(placed) = self.scheduler.placed(run) else { return };
+        let name = self.name_of(placed.host);
+        let Some(entry) = self.runs.get(run) else { return };
+        let end = if entry.ticket.is_cancelled() {
+            let words =
+                format!("it was cancelled, and the host {name} did not say that it stopped");
+            End::new(EndKind::Cancelled, words)
+        } else if entry.fetching {
+            // It has ended in time, and its result is on its way.
+            return self.runs.answer_by(run, Some(Instant::now() + self.config.lease));
+        } else {
+            let words = format!("its time is over, and the host {name} did not say how it ended");
+            End::new(EndKind::TimedOut, words)
+        };
+        let of = RunLease { run: entry.ticket.run(), lease: LeaseId(placed.lease.0) };
+        if let Some(host) = self.hosts.get(&placed.host.0) {
+            host.outbox.cancel(of);
+        }
+        self.give_up(placed.host, run, placed.lease, end);
+    }
+
+    /// Ends a run that a host has, without anything that the host says.
+    pub(super) fn give_up(
+        &mut self,
+        host: HostId,
+        run: RunNo,
+        lease: sandmill_scheduler::LeaseId,
+        end: End,
+    ) {
+        self.taking = Some(Report::unstarted(end));
+        self.tell(Event::Ended { host, run, lease });
+        self.taking = None;
     }
 
     /// A host is given up.
@@ -151,6 +202,12 @@ impl Carrier {
         known.state = super::super::fleet::HostState::Down;
         known.why = Some(why.clone());
         if std::mem::take(&mut known.is_placed) {
+            let unsent = known.outbox.unsent();
+            self.tell(Event::HostSilent { host });
+            // Those were never there, whatever became of the host.
+            for of in unsent {
+                self.never_arrived(host, of);
+            }
             self.tell(Event::HostDown { host, why: why.into() });
         }
     }

@@ -19,6 +19,9 @@ pub const OTHERS_PATIENCE: Duration = Duration::from_secs(1);
 pub const BACKOFF_LEAST: Duration = Duration::from_millis(100);
 /// The longest such wait.
 pub const BACKOFF_MOST: Duration = Duration::from_secs(5);
+/// The wait before a worker is tried again that was reached and cannot be used: it is named twice, or says
+/// odd things of itself.
+pub const REFUSED_WAIT: Duration = Duration::from_secs(30);
 /// How long links may take to say goodbye.
 pub const STOP_PATIENCE: Duration = Duration::from_secs(2);
 /// Least often the time is looked at: leases, waits that are over, what is shown of hosts.
@@ -38,6 +41,10 @@ pub const NEWS_BATCH: usize = 256;
 pub const MESSAGE_BYTES: usize = 128 << 10;
 /// Items of one message to a worker.
 pub const MESSAGE_ITEMS: usize = 1_024;
+/// Hosts that may refuse a run before it is given up: they may be short of room, but not for ever.
+pub const MAX_REFUSED: u32 = 10;
+/// Words for one worker that may wait to be said to it before no more is heard from it.
+pub const MAX_UNSAID: usize = 16_384;
 /// How often a value is asked for before its run is given up, where the link stands all the while.
 pub const TRANSFER_TRIES: u32 = 3;
 

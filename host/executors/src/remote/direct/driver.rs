@@ -252,7 +252,9 @@ impl Driver {
         let link = Link {
             number,
             way,
-            hello: self.hello.clone(),
+            // One of its own: where two addresses lead to one worker, the second link must not take
+            // over what the first one has there.
+            hello: Hello { session: Uuid::now_v7(), ..self.hello.clone() },
             config: Arc::clone(&self.config),
             outbox: Arc::clone(&host.outbox),
             news: self.news.clone(),

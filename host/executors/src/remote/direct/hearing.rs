@@ -13,6 +13,7 @@ use sandmill_wire::{End, EndKind};
 use super::super::fleet::HostState;
 use super::answers::{Answer, answer, fetched};
 use super::carrier::Carrier;
+use super::config::MAX_REFUSED;
 use super::hosts::Host;
 use super::link::{News, NewsKind};
 use super::outbox::Fetch;
@@ -64,7 +65,7 @@ impl Carrier {
     fn opened(&mut self, id: HostId, connection: u64, welcome: Box<Welcome>) {
         let same = |host: &&Host| {
             host.id != id
-                && host.is_connected
+                && (host.is_connected || host.is_placed)
                 && host.welcome.as_ref().is_some_and(|other| other.worker == welcome.worker)
         };
         let twin = self.hosts.values().find(same).map(|host| host.address.clone());
@@ -78,7 +79,8 @@ impl Carrier {
             Err(why) => {
                 host.connection = connection;
                 host.outbox.open(connection);
-                host.outbox.hang_up(why.clone());
+                host.outbox.refuse(why.clone());
+                host.is_hopeless = true;
                 host.state = HostState::Down;
                 host.why = Some(why);
                 return;
@@ -90,58 +92,76 @@ impl Carrier {
             self.lose(id, "its process has ended, and another one answers at its address");
         }
         let held: HashSet<RunLease> = welcome.runs.iter().copied().collect();
+        // Where it holds on to the session, what it does not hold never got there: it starts nothing
+        // while it has no link.
+        let resumed = welcome.resumed && !another;
         let Some(host) = self.hosts.get_mut(&id.0) else { return };
+        let unsent: HashSet<RunLease> = host.outbox.unsent().into_iter().collect();
         host.opened(connection, welcome);
         host.is_placed = true;
         let leaving = host.is_leaving;
-        self.compare(id, &held);
+        self.compare(id, &held, |of| resumed || unsent.contains(of));
         self.tell(Event::HostUp { host: id, spec });
+        self.let_go_of(id, &held);
         if leaving {
             self.leave(id);
         }
     }
 
-    /// Compares what a worker has, which came back, with what it was given.
-    fn compare(&mut self, host: HostId, held: &HashSet<RunLease>) {
+    /// Compares what a worker has, which came back, with what it was given. Of what it has not it may be
+    /// known that it never came there.
+    fn compare(
+        &mut self,
+        host: HostId,
+        held: &HashSet<RunLease>,
+        never_came: impl Fn(&RunLease) -> bool,
+    ) {
         let given: Vec<(RunNo, LeaseId)> = self.scheduler.runs_at(host).collect();
-        let mut known = HashSet::with_capacity(given.len());
         for (run, lease) in given {
+            let recalled = self.scheduler.placed(run).is_some_and(|placed| placed.recalled);
             let Some(entry) = self.runs.get_mut(run) else { continue };
             let of = RunLease { run: entry.ticket.run(), lease: wire(lease) };
-            known.insert(of);
             // What is there is told again from the beginning.
             entry.fetching = false;
-            if held.contains(&of) {
-                if (entry.ticket.is_cancelled() || entry.expired)
-                    && let Some(host) = self.hosts.get(&host.0)
-                {
-                    host.outbox.cancel(of);
+            if !held.contains(&of) {
+                if never_came(&of) || !entry.stage.has_effects || entry.ticket.is_cancelled() {
+                    self.never_arrived(host, of);
+                } else {
+                    let words = "the host let go of the run after its link broke; it may have \
+                                 changed something outside, so it is not made again unasked";
+                    self.give_up(host, run, lease, End::new(EndKind::HostLost, words));
                 }
-                continue;
-            }
-            if entry.stage.has_effects && !entry.ticket.is_cancelled() {
-                let words = "the host let go of the run after its link broke; it may have changed \
-                             something outside, so it is not made again unasked";
-                self.give_up(host, run, lease, words);
-            } else {
-                self.runs.waits_again(run);
-                let why = HandBackWhy::NeverArrived;
-                self.tell(Event::HandBack { host, run, lease, why });
+            } else if let Some(host) = self.hosts.get(&host.0) {
+                // What was asked may have been lost with the link.
+                if entry.ticket.is_cancelled() {
+                    host.outbox.cancel(of);
+                } else if recalled {
+                    host.outbox.recall(of);
+                }
             }
         }
-        for of in held.difference(&known) {
-            // It went elsewhere meanwhile, or has ended: nobody waits for it here.
-            if let Some(host) = self.hosts.get(&host.0) {
+    }
+
+    /// Has a worker that came back stop what nobody waits for there: it went elsewhere meanwhile, or
+    /// has ended. What it is given again, it goes on with.
+    fn let_go_of(&mut self, host: HostId, held: &HashSet<RunLease>) {
+        for of in held {
+            let run = self.runs.number(&of.run);
+            let placed = run.and_then(|run| self.scheduler.placed(run));
+            if placed.is_none_or(|placed| placed.host != host)
+                && let Some(host) = self.hosts.get(&host.0)
+            {
                 host.outbox.cancel(*of);
             }
         }
     }
 
-    /// Ends a run that cannot go elsewhere.
-    fn give_up(&mut self, host: HostId, run: RunNo, lease: LeaseId, words: &str) {
-        self.taking = Some(Report::unstarted(End::new(EndKind::HostLost, words)));
-        self.tell(Event::Ended { host, run, lease });
-        self.taking = None;
+    /// An order did not get to the host.
+    pub(super) fn never_arrived(&mut self, host: HostId, of: RunLease) {
+        let Some(run) = self.current(host, of) else { return };
+        self.runs.waits_again(run, Instant::now());
+        let (lease, why) = (LeaseId(of.lease.0), HandBackWhy::NeverArrived);
+        self.tell(Event::HandBack { host, run, lease, why });
     }
 
     fn broken(&mut self, id: HostId, error: WayError) {
@@ -224,6 +244,11 @@ impl Carrier {
             Note::Started => {
                 entry.started = true;
                 entry.ticket.started();
+                if std::mem::take(&mut entry.expired) {
+                    // It was in time after all.
+                    let by = self.end_by(run);
+                    self.runs.answer_by(run, by);
+                }
                 self.tell(Event::Started { run, lease: LeaseId(noted.of.lease.0) });
             }
             Note::Log(line) => entry.ticket.log(line),
@@ -277,15 +302,34 @@ impl Carrier {
             let name = self.name_of(host);
             entry.ticket.remark(format!("its arguments could not be sent to {name}: {error}"));
         }
-        let (lease, why) = (LeaseId(of.lease.0), HandBackWhy::Refused);
-        self.tell(Event::HandBack { host, run, lease, why });
+        self.refused(host, run, of, &format!("its arguments could not be sent there: {error}"));
     }
 
     fn back(&mut self, host: HostId, back: HandBack) {
         let Some(run) = self.current(host, back.of) else { return };
-        let why = if back.why.is_some() { HandBackWhy::Refused } else { HandBackWhy::Asked };
-        self.runs.waits_again(run);
-        self.tell(Event::HandBack { host, run, lease: LeaseId(back.of.lease.0), why });
+        if let Some(why) = &back.why {
+            return self.refused(host, run, back.of, why);
+        }
+        self.runs.waits_again(run, Instant::now());
+        let (lease, why) = (LeaseId(back.of.lease.0), HandBackWhy::Asked);
+        self.tell(Event::HandBack { host, run, lease, why });
+    }
+
+    /// A host does not take the run: another may, or the same one later. A run that none takes, again
+    /// and again, ends.
+    fn refused(&mut self, host: HostId, run: RunNo, of: RunLease, why: &str) {
+        let name = self.name_of(host);
+        self.runs.waits_again(run, Instant::now());
+        if let Some(entry) = self.runs.get_mut(run) {
+            entry.refused += 1;
+            if entry.refused >= MAX_REFUSED {
+                let words = format!("{MAX_REFUSED} times hosts gave it back, {name} last: {why}");
+                entry.end = Some(End::new(EndKind::Refused, words));
+                self.tell(Event::Withdraw { run });
+            }
+        }
+        let (lease, why) = (LeaseId(of.lease.0), HandBackWhy::Refused);
+        self.tell(Event::HandBack { host, run, lease, why });
     }
 
     /// Gives a host nothing new; it is let go of once it has nothing.

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::fleet::{HostState, HostStatus};
 use super::outbox::Outbox;
+use crate::worker::MAX_WORKER_SLOTS;
 
 /// A host, from when it was told of until it is removed.
 pub(super) struct Host {
@@ -89,7 +90,7 @@ impl Host {
             .map_err(|error: ResourceError| format!("its resources are odd: {error}"))?;
         Ok(Box::new(HostSpec {
             name: welcome.name.as_str().into(),
-            slots: welcome.slots,
+            slots: slots_of(welcome),
             labels: welcome.labels.clone(),
             resources,
             ceiling: welcome.ceiling.clone(),
@@ -111,7 +112,7 @@ impl Host {
             why: self.why.clone(),
             program: welcome.map(|welcome| welcome.program.clone()),
             platform: welcome.map(|welcome| welcome.platform.clone()),
-            slots: welcome.map_or(0, |welcome| welcome.slots),
+            slots: welcome.map_or(0, slots_of),
             runs,
             running: self.load.running,
             memory: self.load.memory,
@@ -123,4 +124,9 @@ impl Host {
             stale: self.stale,
         }
     }
+}
+
+/// How many runs it makes at a time: as many as it says, and no more than a worker may have.
+fn slots_of(welcome: &Welcome) -> u32 {
+    welcome.slots.min(u32::try_from(MAX_WORKER_SLOTS).unwrap_or(u32::MAX))
 }

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::config::{BACKOFF_LEAST, BACKOFF_MOST, DirectConfig, TRANSFER_TRIES};
+use super::config::{BACKOFF_LEAST, BACKOFF_MOST, DirectConfig, REFUSED_WAIT, TRANSFER_TRIES};
 use super::outbox::{Fetch, Outbox, Transfer};
 use super::way::{Blobs, Connected, Ear, Mouth, Way, WayError};
 
@@ -89,8 +89,9 @@ impl Link {
                     self.tell(connection, NewsKind::Broken(error, heard)).await;
                 }
             }
+            let wait = if self.outbox.is_refused() { REFUSED_WAIT } else { backoff.next() };
             tokio::select! {
-                () = sleep(backoff.next()) => {}
+                () = sleep(wait) => {}
                 () = self.stop.cancelled() => return,
             }
         }
@@ -124,6 +125,10 @@ impl Link {
         let silence = self.config.silence();
         let mut until = Instant::now() + silence;
         loop {
+            // Whoever says more than it hears has to wait.
+            if timeout_at(until, self.outbox.calm()).await.is_err() {
+                return WayError::passing("it does not take what is said to it");
+            }
             match timeout_at(until, ear.hear()).await {
                 Ok(Ok(message)) => {
                     self.tell(connection, NewsKind::Said(message)).await;

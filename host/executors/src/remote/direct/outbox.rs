@@ -2,7 +2,7 @@
 //! out as fast as the link goes, so that a slow link holds up nobody and what has gathered goes in
 //! few messages.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use sandmill_transport::message::{LeaseId, Payload, RunLease, Spec, ToWorker};
 use sandmill_wire::Digest;
 use tokio::sync::Notify;
 
-use super::config::{MESSAGE_BYTES, MESSAGE_ITEMS};
+use super::config::{MAX_UNSAID, MESSAGE_BYTES, MESSAGE_ITEMS};
 use super::outgoing::Outgoing;
 use super::specs::Specs;
 
@@ -24,6 +24,8 @@ pub(super) struct Outbox {
     pub(super) words: Notify,
     /// Rung when there is something to bring or to get.
     pub(super) bytes: Notify,
+    /// Rung when something was taken to be said.
+    taken: Notify,
 }
 
 #[derive(Default)]
@@ -37,9 +39,11 @@ struct Waiting {
     settled: Vec<RunLease>,
     transfers: VecDeque<Transfer>,
     /// Orders that wait for their arguments to be brought.
-    on_the_way: HashSet<LeaseId>,
+    on_the_way: HashMap<LeaseId, RunLease>,
     components: HashSet<Digest>,
     hang_up: Option<String>,
+    /// Whether the worker cannot be used.
+    is_refused: bool,
 }
 
 /// Bytes to bring or to get.
@@ -71,6 +75,17 @@ impl Outbox {
         self.bytes.notify_one();
     }
 
+    /// Has this connection ended, since the worker cannot be used.
+    pub(super) fn refuse(&self, why: impl Into<String>) {
+        self.waiting.lock().is_refused = true;
+        self.hang_up(why);
+    }
+
+    /// Whether the worker of the last connection cannot be used.
+    pub(super) fn is_refused(&self) -> bool {
+        self.waiting.lock().is_refused
+    }
+
     /// Has this connection ended by its own task.
     pub(super) fn hang_up(&self, why: impl Into<String>) {
         self.waiting.lock().hang_up = Some(why.into());
@@ -85,7 +100,7 @@ impl Outbox {
             drop(waiting);
             self.words.notify_one();
         } else {
-            waiting.on_the_way.insert(order.of.lease);
+            waiting.on_the_way.insert(order.of.lease, order.of);
             let transfer = Transfer::Arguments(Box::new(order), arguments.clone());
             waiting.transfers.push_back(transfer);
             drop(waiting);
@@ -96,7 +111,7 @@ impl Outbox {
     /// The arguments of an order were brought: the order goes, if it is still wanted.
     pub(super) fn arguments_are_there(&self, order: Outgoing) {
         let mut waiting = self.waiting.lock();
-        if waiting.on_the_way.remove(&order.of.lease) {
+        if waiting.on_the_way.remove(&order.of.lease).is_some() {
             waiting.orders.push(order);
             drop(waiting);
             self.words.notify_one();
@@ -105,7 +120,14 @@ impl Outbox {
 
     /// Takes back an order whose arguments are on their way; whether there was one.
     pub(super) fn take_back(&self, of: RunLease) -> bool {
-        self.waiting.lock().on_the_way.remove(&of.lease)
+        self.waiting.lock().on_the_way.remove(&of.lease).is_some()
+    }
+
+    /// Orders that have not gone.
+    pub(super) fn unsent(&self) -> Vec<RunLease> {
+        let waiting = self.waiting.lock();
+        let brought = waiting.orders.iter().map(|order| order.of);
+        brought.chain(waiting.on_the_way.values().copied()).collect()
     }
 
     pub(super) fn cancel(&self, of: RunLease) {
@@ -143,6 +165,17 @@ impl Outbox {
         self.bytes.notify_one();
     }
 
+    /// Ready when little waits to be said.
+    pub(super) async fn calm(&self) {
+        loop {
+            let taken = self.taken.notified();
+            if self.waiting.lock().words() < MAX_UNSAID {
+                return;
+            }
+            taken.await;
+        }
+    }
+
     /// The next bytes to bring or get over this connection.
     pub(super) fn next_transfer(&self, connection: u64) -> Option<Transfer> {
         let mut waiting = self.waiting.lock();
@@ -173,6 +206,7 @@ impl Outbox {
         in_messages(settled, |_| 64, ToWorker::Settled, &mut messages);
         waiting.take_orders(&mut messages);
         drop(waiting);
+        self.taken.notify_one();
         in_messages(cancel, |_| 64, ToWorker::Cancel, &mut messages);
         in_messages(recall, |_| 64, ToWorker::Recall, &mut messages);
         Ok(messages)
@@ -180,6 +214,11 @@ impl Outbox {
 }
 
 impl Waiting {
+    /// What waits to be said by what the worker itself says.
+    fn words(&self) -> usize {
+        self.settled.len() + self.cancel.len()
+    }
+
     /// The orders, and before them what they refer to.
     fn take_orders(&mut self, messages: &mut Vec<ToWorker>) {
         let now = Instant::now();
@@ -241,8 +280,6 @@ fn in_messages<T>(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use sandmill_core::{Call, CallOptions};
     use sandmill_transport::message::MAX_INLINE;
     use sandmill_wire::{RunId, Value};
