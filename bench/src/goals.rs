@@ -91,9 +91,8 @@ pub(crate) fn goals(results: &Results, cores: usize) -> Vec<Goal> {
         ("no-op map of 10,000, against Ray", "≥ 80 times", "ray", 80.0),
         ("no-op map of 10,000, against Prefect 3", "≥ 1,000 times", "prefect", 1_000.0),
     ];
-    goals.extend(
-        peers.map(|(what, goal, peer, times)| Goal::new(what, goal, against(results, peer, times))),
-    );
+    goals
+        .extend(peers.map(|(what, goal, peer, times)| against(results, (what, goal), peer, times)));
     goals
 }
 
