@@ -1,6 +1,5 @@
 //! A host on one of the executors, with a record of all that happens there.
 
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,13 +9,14 @@ use sandmill::{
     Call, CallOptions, Component, EndKind, Host, MapOptions, Outcome, State, StateType, TaskFuture,
     Value,
 };
-use sandmill_test_artifacts as artifacts;
 
-use crate::executors::{EXECUTORS, ExecutorUnderTest, Others};
+use crate::cache::{self, cache_directory};
+use crate::executors::{EXECUTORS, ExecutorUnderTest};
+use crate::fleets::Others;
 use crate::record::Record;
 
 /// Longer than anything takes that works: what is not there by then has hung.
-pub const LONG: Duration = Duration::from_secs(60);
+pub const LONG: Duration = Duration::from_secs(120);
 
 /// Calls between two looks at their results when many are made.
 const WINDOW: usize = 64;
@@ -55,18 +55,17 @@ pub struct Ran {
 
 impl Bench {
     /// The bench that all cases of an executor share: what one run does to its host, the others
-    /// would feel.
+    /// would feel. It is opened when the first of them asks.
     ///
     /// # Panics
     /// When the host cannot be opened.
     #[must_use]
     pub fn shared(executor: &'static ExecutorUnderTest) -> &'static Self {
-        static BENCHES: OnceLock<Vec<Bench>> = OnceLock::new();
-        BENCHES
-            .get_or_init(|| EXECUTORS.iter().map(|executor| Self::fresh(executor, 2)).collect())
-            .iter()
-            .find(|bench| bench.executor.name == executor.name)
-            .expect("there is a bench for each executor")
+        static BENCHES: [OnceLock<Bench>; EXECUTORS.len()] =
+            [const { OnceLock::new() }; EXECUTORS.len()];
+        let place = EXECUTORS.iter().position(|known| known.name == executor.name);
+        let bench = &BENCHES[place.expect("the executor is one of those in the table")];
+        bench.get_or_init(|| Self::fresh(executor, 2))
     }
 
     /// A bench for one case alone.
@@ -81,16 +80,24 @@ impl Bench {
             .cache_dir(cache_directory())
             .observer(Arc::clone(&record) as Arc<dyn sandmill::Observer>)
             .build()
-            .expect("the host opens");
+            .unwrap_or_else(|error| panic!("{}: {error}", executor.name));
         Self { executor, host, record, _others: others }
+    }
+
+    /// So many runs where they are made in this process; over links, a tenth of them shows the
+    /// same.
+    #[must_use]
+    pub const fn many(&self, here: u64) -> u64 {
+        if self.executor.in_this_process { here } else { here / 10 }
     }
 
     /// A guest's component.
     ///
     /// # Panics
-    /// When it cannot be built or read.
+    /// When it cannot be built, read or compiled.
+    #[must_use]
     pub fn guest(&self, name: &str) -> Component {
-        self.host.load(artifacts::guest(name)).expect("a guest that was built can be read")
+        cache::guest(name)
     }
 
     /// A call of a guest's task, with arguments in JSON.
@@ -252,9 +259,4 @@ impl Ran {
 /// A value from its JSON form.
 fn json(text: &str) -> Value {
     Value::from_json_str(text).unwrap_or_else(|error| panic!("{text} is not a value: {error}"))
-}
-
-/// Compiled code is kept from run to run: most cases use the same few components.
-fn cache_directory() -> PathBuf {
-    artifacts::scratch().join("conformance-cache")
 }

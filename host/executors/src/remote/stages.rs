@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use sandmill_core::units::format_size;
 use sandmill_core::{Call, CallOptions, Component, Report};
 use sandmill_scheduler::{Need, ResourceError};
 use sandmill_transport::MAX_BLOB;
@@ -16,6 +17,9 @@ use super::ticket::Ticket;
 
 /// Bytes of the largest stage that is told to another host; it fits a message with room to spare.
 const MAX_SPEC: usize = 512 << 10;
+
+/// The most memory that a guest can address, 4 GiB: there is no host that gives more.
+const MOST_MEMORY: u64 = 4 << 30;
 
 /// What the runs of one stage have in common.
 pub(super) struct Stage {
@@ -80,6 +84,14 @@ impl Stages {
             return None;
         }
         match self.of(ticket.call()) {
+            Ok(stage) if stage.options.limits.memory > MOST_MEMORY => {
+                let (asked, most) = (stage.options.limits.memory, MOST_MEMORY);
+                let (asked, most) = (format_size(asked), format_size(most));
+                refuse(
+                    ticket,
+                    format!("the call asks for {asked} of memory, no host gives more than {most}"),
+                );
+            }
             Ok(stage) if size_of_spec(&stage.spec(0)) <= MAX_SPEC => return Some((ticket, stage)),
             Ok(_) => refuse(ticket, "its grants are too large to be sent to another host"),
             Err(error) => refuse(ticket, error.to_string()),

@@ -1,14 +1,13 @@
-//! Cases that measure this process as a whole, so nothing else may run in it: each starts this
-//! test binary again for itself alone.
+//! Cases that measure this process and its workers as a whole, so nothing else may run in them: each
+//! starts this test binary again for itself alone.
 
 use std::env;
-use std::fs;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use sandmill::EndKind;
-use sandmill_test_conformance::{Bench, EXECUTORS};
+use sandmill_test_conformance::{Bench, EXECUTORS, Held};
 
 use crate::table::{Case, checks};
 
@@ -54,15 +53,6 @@ pub(crate) fn was_asked() -> bool {
     true
 }
 
-/// Clock ticks that this process has used, of which Linux counts 100 a second.
-fn processor_ticks() -> u64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    // The name, in parentheses, may hold anything.
-    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    // `utime` and `stime` are fields 14 and 15; the state, field 3, is the first one here.
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-}
-
 fn no_processor_after_a_timeout(bench: &Bench) {
     for task in ["spin", "spin_in_host_calls", "fill_for_ever"] {
         let ran = bench.run_with("hostile", task, "{}", |options| {
@@ -70,17 +60,13 @@ fn no_processor_after_a_timeout(bench: &Bench) {
         });
         assert_eq!(ran.end().0, EndKind::TimedOut);
     }
-    let before = processor_ticks();
+    let before = Held::now();
     let start = Instant::now();
     thread::sleep(Duration::from_secs(1));
-    let used = processor_ticks() - before;
+    let after = Held::now();
+    assert_eq!(after.processes, before.processes);
+    let used = after.ticks - before.ticks;
     assert!(used <= 10, "{used} of 100 ticks in {:?} of doing nothing", start.elapsed());
-}
-
-/// Bytes of memory that this process holds.
-fn resident() -> usize {
-    let statm = fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4_096
 }
 
 fn memory_goes_back(bench: &Bench) {
@@ -89,9 +75,10 @@ fn memory_goes_back(bench: &Bench) {
         assert_eq!(ran.value::<u64>(), 209_715_200);
     };
     fill();
-    let before = resident();
+    let before = Held::now();
     (0..20).for_each(|_| fill());
-    let after = resident();
-    assert!(before < 150 << 20, "{before} bytes are held after a run of 200 MiB");
-    assert!(after < before + (32 << 20), "{before} bytes after one run, {after} after twenty more");
+    let after = Held::now();
+    assert!(before.memory < before.processes * (150 << 20), "after a run of 200 MiB: {before:?}");
+    let grown = after.memory.saturating_sub(before.memory);
+    assert!(grown < 32 << 20, "after one run {before:?}, after twenty more {after:?}");
 }

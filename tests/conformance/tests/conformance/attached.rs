@@ -2,11 +2,12 @@
 //! would: waited for, cancelled, and their results taken.
 
 use std::path::Path;
+use std::sync::mpsc;
 use std::time::Duration;
 
+use futures::executor::block_on;
 use sandmill::flow_file::{FlowRunFuture, Given};
 use sandmill::{AttachError, FlowStart, Runs, StartedFlow, StateType};
-use sandmill_test_artifacts as artifacts;
 use sandmill_test_conformance::{Alone, Bench, LONG};
 
 use crate::table::{Case, checks};
@@ -32,10 +33,8 @@ const FLOW: &str = "
 
 fn start(bench: &Bench, directory: &Path, wait: u64) -> (Alone, FlowRunFuture) {
     std::fs::write(directory.join("flow.toml"), FLOW).unwrap();
-    std::fs::copy(artifacts::guest("probe"), directory.join("probe.wasm")).unwrap();
-    let host = Alone::open(bench.executor, 2, |host| {
-        host.data_dir(directory.join("data")).cache_dir(directory.join("compiled"))
-    });
+    std::fs::write(directory.join("probe.wasm"), bench.guest("probe").bytes()).unwrap();
+    let host = Alone::open(bench.executor, 2, |host| host.data_dir(directory.join("data")));
     let wait = sandmill::Value::encode(&wait).unwrap();
     let given = Given::new().parameters([("wait".to_owned(), wait)].into());
     let flow = host.plan_flow(directory.join("flow.toml"), &given).unwrap();
@@ -47,16 +46,21 @@ fn start(bench: &Bench, directory: &Path, wait: u64) -> (Alone, FlowRunFuture) {
 
 fn a_run_is_found_and_waited_for_by_its_id(bench: &Bench) {
     let directory = tempfile::tempdir().unwrap();
-    let (_host, future) = start(bench, directory.path(), 300);
+    let (_host, future) = start(bench, directory.path(), 2_000);
     let runs = Runs::open(directory.path().join("data")).unwrap();
     let afar = runs.flow(&future.id().to_string()).unwrap();
     assert_eq!((afar.id(), afar.name()), (future.id(), "afar"));
     assert_eq!(afar.state().is_final(), afar.is_done());
     // A wait that is too short says where the run stands, and ends nothing.
     assert!(!afar.wait(Some(Duration::from_millis(1))).is_final());
+    let (sender, told) = mpsc::channel();
+    afar.on_done(move |afar| sender.send(afar.id()).unwrap());
+    let awaited = block_on(afar.clone().typed::<u64>());
     let end = afar.wait(Some(LONG));
     assert_eq!(end.kind, future.wait(Some(LONG)).kind);
     assert_eq!(afar.outcome(), future.outcome());
+    assert_eq!(awaited.ok(), future.result(None).ok().map(|value| value.decode().unwrap()));
+    assert_eq!(told.recv_timeout(LONG), Ok(future.id()));
     // Of what has ended the future has too, at once.
     let again = runs.flow("latest").unwrap();
     assert!(again.is_done());

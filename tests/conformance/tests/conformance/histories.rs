@@ -11,7 +11,6 @@ use sandmill::{
     CodedFlow, FlowError, FlowStart, Host, RerunOptions, ResumeOptions, RunId, StartedFlow,
     StateType, Value,
 };
-use sandmill_test_artifacts as artifacts;
 use sandmill_test_conformance::{Alone, Bench, ExecutorUnderTest, LONG};
 
 use crate::table::{Case, checks};
@@ -48,7 +47,8 @@ impl Scene {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("out")).unwrap();
         fs::write(directory.path().join("flow.toml"), FLOW).unwrap();
-        fs::copy(artifacts::guest("probe"), directory.path().join("probe.wasm")).unwrap();
+        let probe = bench.guest("probe");
+        fs::write(directory.path().join("probe.wasm"), probe.bytes()).unwrap();
         Self { directory, executor: bench.executor }
     }
 
@@ -57,9 +57,7 @@ impl Scene {
     }
 
     fn host(&self) -> Alone {
-        Alone::open(self.executor, 2, |host| {
-            host.data_dir(self.path("data")).cache_dir(self.path("compiled"))
-        })
+        Alone::open(self.executor, 2, |host| host.data_dir(self.path("data")))
     }
 
     fn start(&self, host: &Host, wait: u64, key: Option<&str>) -> StartedFlow {
@@ -208,7 +206,7 @@ fn another_process_can_cancel_a_flow(bench: &Bench) {
 fn a_flow_that_is_code_goes_on_too(bench: &Bench) {
     let scene = Scene::new(bench);
     let host = scene.host();
-    let component = host.load(artifacts::guest("flows")).unwrap();
+    let component = bench.guest("flows");
     let arguments = Value::from_json_str(r#"{"count":1000}"#).unwrap();
     let coded = |flow: &str| CodedFlow {
         component: component.clone(),

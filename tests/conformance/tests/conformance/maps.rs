@@ -109,7 +109,8 @@ fn lists_are_zipped_strictly_or_by_the_shortest(bench: &Bench) {
 fn a_window_bounds_what_is_made(bench: &Bench) {
     let made = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&made);
-    let numbers = (0..20_000).map(|number| number * 2).collect();
+    let many = bench.many(20_000);
+    let numbers = (0..many).map(|number| number * 2).collect();
     let calls = halves(bench, numbers).inspect(move |_| {
         counter.fetch_add(1, Ordering::SeqCst);
     });
@@ -119,7 +120,7 @@ fn a_window_bounds_what_is_made(bench: &Bench) {
         assert!(ahead <= 18, "{ahead} calls were made ahead at {number}");
         assert_eq!(bench.ran(future).value::<usize>(), number);
     }
-    assert_eq!(made.load(Ordering::SeqCst), 20_000);
+    assert_eq!(made.load(Ordering::SeqCst) as u64, many);
 }
 
 fn every_run_knows_its_place(bench: &Bench) {

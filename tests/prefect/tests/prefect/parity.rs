@@ -10,16 +10,18 @@ use sandmill_test_artifacts::workspace;
 use sandmill_test_prefect::Scenario;
 
 /// What the names of tests begin with in the page, and the folder they are in.
-const PLACES: [(&str, &str); 11] = [
+const PLACES: [(&str, &str); 13] = [
     ("cli", "host/cli"),
     ("conformance", "tests/conformance"),
     ("core", "host/core"),
     ("e2e", "tests/e2e"),
     ("executors", "host/executors"),
     ("flow", "host/flow"),
+    ("hosts", "tests/hosts"),
     ("kills", "tests/kills"),
     ("sandbox", "host/sandbox"),
     ("sandmill", "host/sandmill"),
+    ("scheduler", "host/scheduler"),
     ("store", "host/store"),
     ("wire", "host/wire"),
 ];

@@ -259,7 +259,7 @@ impl Carrier {
             // It was not started in its time.
             entry.ticket.expire();
         } else if stopped && entry.expired && !is_cancelled {
-            let end = End::new(EndKind::TimedOut, "the run's deadline passed while it ran");
+            let end = End::new(EndKind::TimedOut, "the run's deadline passed");
             entry.ticket.finish(Report::new(end.into(), report.usage));
         } else {
             entry.ticket.finish(report);
