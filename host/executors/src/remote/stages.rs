@@ -62,11 +62,14 @@ struct Content {
     trace: Option<sandmill_core::TraceContext>,
 }
 
+/// Where the options of a call are, and what else it takes to know its stage by that.
+type Place = (usize, Digest, Arc<str>);
+
 /// The stages of late. Beyond their bound all are forgotten, and found out again.
 #[derive(Default)]
 pub(super) struct Stages {
     /// By the options' place in memory, which is theirs for as long as they are kept here.
-    by_place: HashMap<(usize, Digest, Arc<str>), (Arc<CallOptions>, Arc<Stage>)>,
+    by_place: HashMap<Place, (Arc<CallOptions>, Arc<Stage>)>,
     /// Calls of one stage may have options of their own each, such as what cancels them.
     by_content: HashMap<Content, Arc<Stage>>,
     next: u64,
