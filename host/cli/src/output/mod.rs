@@ -16,4 +16,4 @@ pub(crate) use json::{OutcomeJson, StateJson, optional_raw};
 pub(crate) use pretty::value_for_people;
 pub(crate) use results::{Results, cannot_write, is_broken_pipe};
 pub(crate) use table::Table;
-pub(crate) use ui::Ui;
+pub(crate) use ui::{Ui, warning};

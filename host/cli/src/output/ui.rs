@@ -72,7 +72,7 @@ impl Ui {
 
     /// Says what is not as it should be and stops nothing, however quiet it is to be.
     pub(crate) fn warn(&self, what: impl Display, details: &[String]) {
-        let mut text = format!("{}: {what}", yellow().apply_to("warning"));
+        let mut text = warning(what);
         details.iter().for_each(|line| text.push_str(&format!("\n  {line}")));
         self.write(&text);
     }
@@ -124,6 +124,11 @@ impl Ui {
     fn live(&self) -> MutexGuard<'_, Option<Canvas>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A warning in words.
+pub(crate) fn warning(what: impl Display) -> String {
+    format!("{}: {what}", yellow().apply_to("warning"))
 }
 
 fn set_colors(on: bool) {

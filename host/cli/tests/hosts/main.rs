@@ -5,12 +5,14 @@ mod certs;
 mod conflicts;
 mod drains;
 mod engine;
+mod flood;
 mod isolation;
 mod links;
 mod nats;
 mod running;
 #[path = "../support/mod.rs"]
 mod support;
+mod untaken;
 mod verify;
 mod waiting;
 mod worker;

@@ -66,7 +66,7 @@ pub(crate) fn worker(args: &WorkerArgs, ui: &Arc<Ui>, config: &Config) -> Result
     let name = settings.name.clone();
     let host = WorkerHost::open(WorkerSettings { worker: settings, cache: config.cache.clone() })
         .map_err(|error| host_error(&error))?;
-    let log = Arc::new(Log::new(ui, args.for_parent));
+    let log = Arc::new(Log::new(ui, args.for_parent)?);
     let mut addresses = Vec::new();
     for address in &worker.listen {
         let security = match address {
@@ -106,7 +106,9 @@ pub(crate) fn worker(args: &WorkerArgs, ui: &Arc<Ui>, config: &Config) -> Result
     }
     watch.look(&host.status());
     let grace = if args.for_parent { Duration::ZERO } else { worker.grace };
-    Ok(leave(host, ui, &log, grace))
+    let code = leave(host, &log, grace);
+    log.flush();
+    Ok(code)
 }
 
 /// Serves at an engine, and sees how the connection to it stands.

@@ -10,7 +10,6 @@ use sandmill::executors::worker::WorkerStatus;
 
 use super::watch::Log;
 use crate::error::{CliError, Result};
-use crate::output::Ui;
 use crate::text::counted;
 use crate::{exit_code, signals};
 
@@ -58,7 +57,7 @@ impl Leaving {
 }
 
 /// Leaves, and says with what code to exit.
-pub(super) fn leave(host: WorkerHost, ui: &Ui, log: &Log, grace: Duration) -> u8 {
+pub(super) fn leave(host: WorkerHost, log: &Log, grace: Duration) -> u8 {
     let began = Instant::now();
     // Runs in slots when the grace was over: they are cancelled then, whatever they end as.
     let mut cut = host.status().running;
@@ -85,10 +84,18 @@ pub(super) fn leave(host: WorkerHost, ui: &Ui, log: &Log, grace: Duration) -> u8
         }
     });
     let is_over = began.elapsed() >= grace;
+    let untaken = host.status().untaken;
     host.close();
-    if is_over && cut > 0 && !log.is_silent() {
+    let (is_cut, is_untaken) = (is_over && cut > 0, untaken > 0);
+    if is_cut {
         let runs = counted(cut as u64, "run");
-        ui.warn(format_args!("{runs} cancelled as the worker left"), &[]);
+        log.warn(format_args!("{runs} cancelled as the worker left"));
+    }
+    if is_untaken {
+        let results = counted(untaken, "result");
+        log.warn(format_args!("{results} not taken by whoever ordered them: they are lost"));
+    }
+    if (is_cut || is_untaken) && !log.is_silent() {
         return exit_code::RUN_FAILED;
     }
     log.write("left");

@@ -4,6 +4,7 @@ mod args;
 mod command;
 mod http;
 mod leave;
+mod lines;
 mod metrics;
 mod watch;
 

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sandmill::Digest;
 use sandmill::executors::worker::WorkerStatus;
@@ -12,31 +13,54 @@ use sandmill::transport::direct::Notice;
 use sandmill::transport::engine::EngineLink;
 use tokio::sync::watch::Receiver;
 
-use crate::output::{Ui, escape, moment};
+use super::lines::Lines;
+use crate::error::Result;
+use crate::output::{Ui, escape, moment, warning};
 
-/// Writes lines with the time before them.
+/// How long a worker that has left waits for whoever reads its log.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Writes lines with the time before them. It is written to where links are served, so nothing here
+/// waits for whoever reads it.
 pub(super) struct Log {
-    ui: Arc<Ui>,
-    silent: bool,
+    /// None where the log is silent.
+    lines: Option<Lines>,
+    quiet: bool,
 }
 
 impl Log {
     /// A log on stderr; nothing goes to a silent one.
-    pub(super) fn new(ui: &Arc<Ui>, silent: bool) -> Self {
-        Self { ui: Arc::clone(ui), silent }
+    pub(super) fn new(ui: &Arc<Ui>, silent: bool) -> Result<Self> {
+        let (ui, quiet) = (Arc::clone(ui), ui.is_quiet());
+        let lines = (!silent).then(|| Lines::new(move |line| ui.write(&line))).transpose()?;
+        Ok(Self { lines, quiet })
     }
 
     /// Whether nothing is written.
     pub(super) const fn is_silent(&self) -> bool {
-        self.silent
+        self.lines.is_none()
     }
 
     /// Writes a line.
     pub(super) fn write(&self, what: impl Display) {
-        if !self.silent {
+        if let Some(lines) = self.lines.as_ref().filter(|_| !self.quiet) {
             // What others sent is in it.
             let line = escape::line(&what.to_string()).into_owned();
-            self.ui.talk(format_args!("{}  {line}", moment::utc_millis(moment::now())));
+            lines.push(format!("{}  {line}", moment::utc_millis(moment::now())));
+        }
+    }
+
+    /// Writes what is not as it should be, however quiet the log is to be.
+    pub(super) fn warn(&self, what: impl Display) {
+        if let Some(lines) = &self.lines {
+            lines.push(warning(what));
+        }
+    }
+
+    /// Waits until all is written, if somebody reads it.
+    pub(super) fn flush(&self) {
+        if let Some(lines) = &self.lines {
+            lines.flush(FLUSH_PATIENCE);
         }
     }
 
