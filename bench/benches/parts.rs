@@ -67,7 +67,7 @@ fn states(criterion: &mut Criterion) {
     criterion.bench_function("states/run", |bencher| {
         bencher.iter(|| {
             let (promise, future) = Promise::new(&call, &events);
-            promise.start();
+            assert!(promise.start(), "nobody cancelled it");
             promise.finish(done());
             future.result(None).expect("it is done")
         });
