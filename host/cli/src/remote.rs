@@ -56,8 +56,8 @@ fn local(config: &Config) -> Result<RemoteWorkers> {
     let workers = workers.or(first).unwrap_or(DEFAULT_LOCAL_WORKERS.min(config.slots.max(1)));
     let most = adapt.as_ref().map_or(workers, |adapt| adapt.max.max(1));
     let (command, adapt) = (worker_command()?, adapt.clone());
-    // As many slots in all as were asked for, and at least one each.
-    let slots = config.slots.div_ceil(most).max(1);
+    // No more slots in all than were asked for, but at least one each.
+    let slots = (config.slots / most).max(1);
     Ok(RemoteWorkers::Local { command, workers, slots, adapt })
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use sandmill::core::units::format_duration;
+use sandmill::transport::Address;
 use sandmill::value::Bounds;
 use sandmill::{Call, CallOptions, Component, Digest, Outcome};
 use serde::Serialize;
@@ -122,15 +123,16 @@ pub(crate) fn verify(args: &VerifyArgs, ui: &Arc<Ui>, config: &Config) -> Result
     let options = session::call_options(&config, args.grants.grants());
     let call = prepared(args, &config, &component, options)?;
     let mut places = vec![
-        ("inline", at(&config, ExecutorKind::Inline)),
-        ("pool, threads", isolated(&config, IsolationChoice::Threads)),
-        ("pool, processes", isolated(&config, IsolationChoice::Processes)),
-        ("remote, local worker", temporary(&config)),
+        ("inline".to_owned(), at(&config, ExecutorKind::Inline)),
+        ("pool, threads".to_owned(), isolated(&config, IsolationChoice::Threads)),
+        ("pool, processes".to_owned(), isolated(&config, IsolationChoice::Processes)),
+        ("remote, local worker".to_owned(), temporary(&config)),
     ];
     if config.engine.is_named() {
-        places.push(("remote, engine", at(&config, ExecutorKind::Remote)));
-    } else if !config.remote.hosts.is_empty() {
-        places.push(("remote, hosts", at(&config, ExecutorKind::Remote)));
+        places.push(("remote, engine".to_owned(), at(&config, ExecutorKind::Remote)));
+    } else {
+        let hosts = config.remote.hosts.iter();
+        places.extend(hosts.map(|host| (format!("remote, {host}"), alone(&config, host))));
     }
     let mut answers = Vec::new();
     for (name, (config, kind)) in &places {
@@ -140,7 +142,7 @@ pub(crate) fn verify(args: &VerifyArgs, ui: &Arc<Ui>, config: &Config) -> Result
         let began = Instant::now();
         let outcome = ask(ui, config, *kind, &call);
         let took = began.elapsed();
-        answers.push(Answer { executor: (*name).to_owned(), outcome, took });
+        answers.push(Answer { executor: name.clone(), outcome, took });
     }
     if signals::interrupted() {
         return Err(CliError::interrupted());
@@ -159,6 +161,13 @@ fn at(config: &Config, kind: ExecutorKind) -> Place {
 fn isolated(config: &Config, isolation: IsolationChoice) -> Place {
     let (mut config, kind) = at(config, ExecutorKind::Pool);
     config.isolation = isolation;
+    (config, kind)
+}
+
+/// One of the hosts, so that each of them is asked.
+fn alone(config: &Config, host: &Address) -> Place {
+    let (mut config, kind) = at(config, ExecutorKind::Remote);
+    config.remote.hosts = vec![host.clone()];
     (config, kind)
 }
 

@@ -1,12 +1,13 @@
 //! The layers of the configuration, in order: flag, environment, `./sandmill.toml`, the user's
-//! file, default. The first that says something about a key wins.
+//! file, default. The first that says something about a key wins, also over other keys that it
+//! excludes.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::key::{Key, Setting};
-use super::{engine, environment, file, remote};
+use super::{engine, environment, exclusive, file, remote};
 use crate::error::{CliError, Result};
 
 /// What each key is set to, by which layer.
@@ -40,6 +41,14 @@ impl Origin {
             Self::Environment(_) => "environment",
             Self::File(..) => "file",
             Self::Default => "default",
+        }
+    }
+
+    /// Whether both come from one layer.
+    fn is_layer_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(one, _), Self::File(other, _)) => one == other,
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
         }
     }
 }
@@ -104,7 +113,11 @@ impl Layers {
 
     fn set(&mut self, path: &'static str, setting: Setting, origin: Origin) {
         debug_assert!(Key::find(path).is_some(), "{path} is no key");
-        self.settings.entry(path).or_insert((setting, origin));
+        let mut rivals = exclusive::rivals(path).filter_map(|rival| self.settings.get(rival));
+        let is_set_aside = rivals.any(|(_, other)| !other.is_layer_of(&origin));
+        if !is_set_aside {
+            self.settings.entry(path).or_insert((setting, origin));
+        }
     }
 
     /// What the key is set to, and by what; no value where the default depends on the command.
@@ -144,5 +157,24 @@ mod tests {
         let other = Key::find("cache.enabled").expect("it is there");
         assert_eq!(layers.get(other), (Some(Setting::Flag(true)), Origin::Default));
         assert_eq!(layers.explicit("cache.enabled"), None);
+    }
+
+    #[test]
+    fn what_a_layer_excludes_is_set_aside_in_those_below_it() {
+        let file = |name: &str, line| Origin::File(name.into(), line);
+        let list = || Setting::List(vec!["tls://a:1".to_owned()]);
+        let mut layers = Layers::default();
+        layers.set("remote.workers", Setting::Count(2), Origin::Flag);
+        layers.set("remote.hosts", list(), file("sandmill.toml", 1));
+        assert_eq!(layers.explicit("remote.hosts"), None);
+        assert!(remote::conflicts(&layers).is_empty());
+        // Within a layer they are a fault.
+        let mut layers = Layers::default();
+        layers.set("remote.hosts", list(), file("sandmill.toml", 1));
+        layers.set("remote.workers", Setting::Count(2), file("sandmill.toml", 2));
+        assert_eq!(remote::conflicts(&layers).len(), 1);
+        // What they do not exclude stays.
+        layers.set("remote.token", Setting::Secret("t".to_owned()), file("config.toml", 7));
+        assert!(layers.explicit("remote.token").is_some());
     }
 }

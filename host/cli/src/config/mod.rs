@@ -3,6 +3,7 @@
 mod effective;
 mod engine;
 mod environment;
+mod exclusive;
 mod file;
 mod form;
 mod hosts;

@@ -5,13 +5,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sandmill::core::Ceiling;
+use sandmill::core::units::format_duration;
 use sandmill::executors::remote::direct::SILENT_HEARTBEATS;
+use sandmill::executors::worker::DEFAULT_MAX_GRACE;
 use sandmill::scheduler::{Adapt, parse_resource};
 use sandmill::transport::Address;
 
 use super::form::{self, ANY};
 use super::key::{Key, Setting};
 use super::layers::{Layers, Origin};
+
+/// The longest time between two words of a coordinator: workers take a link for broken where they
+/// hear nothing for three of these.
+const MAX_HEARTBEAT: Duration = Duration::from_secs(60);
 
 /// How one side is known to the other: by files, by a token, or not at all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -254,6 +260,15 @@ pub(super) fn conflicts(layers: &Layers) -> Vec<String> {
             at("remote.heartbeat")
         ));
     }
+    for (path, set, most) in [
+        ("remote.heartbeat", remote.heartbeat, MAX_HEARTBEAT),
+        ("remote.grace", remote.grace, DEFAULT_MAX_GRACE),
+    ] {
+        if set > most {
+            let most = format_duration(most);
+            faults.push(format!("{} is at most {most}: workers keep to no more", at(path)));
+        }
+    }
     faults
 }
 
@@ -288,6 +303,8 @@ mod tests {
             ),
             (&[("adapt.min", "3"), ("adapt.max", "2")], "above `max`"),
             (&[("remote.lease", "10s")], "three times"),
+            (&[("remote.grace", "2days")], "`remote.grace` (flag) is at most 5m"),
+            (&[("remote.heartbeat", "61s"), ("remote.lease", "1h")], "at most 1m"),
         ] {
             let faults = conflicts(&layers(settings));
             assert_eq!(faults.len(), 1, "{settings:?}: {faults:?}");

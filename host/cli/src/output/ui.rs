@@ -11,6 +11,7 @@ use crate::app::{ColorChoice, OutputFormat};
 use crate::error::CliError;
 
 use super::canvas::Canvas;
+use super::escape;
 
 /// Speaks to the user.
 #[derive(Debug)]
@@ -73,21 +74,22 @@ impl Ui {
     /// Says what is not as it should be and stops nothing, however quiet it is to be.
     pub(crate) fn warn(&self, what: impl Display, details: &[String]) {
         let mut text = warning(what);
-        details.iter().for_each(|line| text.push_str(&format!("\n  {line}")));
+        details.iter().for_each(|line| text.push_str(&format!("\n  {}", escape::line(line))));
         self.write(&text);
     }
 
     /// Says what went wrong, and what to do about it.
     pub(crate) fn error(&self, error: &CliError) {
-        let mut text = format!("{}: {}", red().apply_to("error"), error.message);
+        // Words of other hosts may be among them: they must not move the cursor, nor begin a line.
+        let mut text = format!("{}: {}", red().apply_to("error"), escape::line(&error.message));
         for detail in &error.details {
             for line in detail.lines() {
                 text.push_str("\n  ");
-                text.push_str(line);
+                text.push_str(&escape::line(line));
             }
         }
         for hint in &error.hints {
-            text.push_str(&format!("\n{}: {hint}", cyan().apply_to("hint")));
+            text.push_str(&format!("\n{}: {}", cyan().apply_to("hint"), escape::line(hint)));
         }
         self.write(&text);
     }
@@ -128,7 +130,7 @@ impl Ui {
 
 /// A warning in words.
 pub(crate) fn warning(what: impl Display) -> String {
-    format!("{}: {what}", yellow().apply_to("warning"))
+    format!("{}: {}", yellow().apply_to("warning"), escape::line(&what.to_string()))
 }
 
 fn set_colors(on: bool) {

@@ -62,7 +62,7 @@ pub(super) struct IssueArgs {
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(super) dir: PathBuf,
     /// What its holder is: a `worker` makes runs, `submit` gives runs to workers, `observe` looks at
-    /// them, `admin` may do both.
+    /// them, `admin` may do what both may.
     #[arg(long, value_name = "ROLE", value_parser = role())]
     pub(super) role: Role,
     /// A name or an address by which a worker is reached, or the name of somebody. May be given more

@@ -20,8 +20,8 @@ Examples:
   sandmill worker --slots 8 --label gpu --resource gpu=2 --allow-dir /data:ro --http 7071
   sandmill worker --engine nats://queue.example:4222 --engine-nkey worker.nk
 
-A run that asks for more than the worker allows is not given less: it goes to another worker, or is
-refused. By default nothing may be reached. On SIGTERM or Ctrl-C it takes no new runs, lets those
+A run that asks for more than the worker allows is not given less: it goes to another worker, or waits
+for one that allows it. By default nothing may be reached. On SIGTERM or Ctrl-C it takes no new runs, lets those
 that it has end for --grace, and leaves; a second one leaves at once. Runs that have not started go
 back, and are made elsewhere. An engine that goes away while it serves is waited for.
 

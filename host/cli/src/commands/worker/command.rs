@@ -189,9 +189,7 @@ fn serve_error(error: &ServeError) -> CliError {
         ServeError::Open(address) => {
             CliError::input(format!("{address} can be reached from other machines"))
                 .detail("without certificates or a join token, anybody there could run code here")
-                .hint(
-                    "`sandmill cert token > join`, then `--token @join` here and at the other side",
-                )
+                .hint("`sandmill cert token --out join`, then `--token @join` on both sides")
                 .hint(
                     "or certificates: `sandmill cert init` and `sandmill cert issue --role worker`",
                 )
