@@ -58,11 +58,7 @@ pub(crate) fn goals(results: &Results, cores: usize) -> Vec<Goal> {
             "≥ 0.7 of `pool` per CPU second",
             remote_by_pool(results),
         ),
-        Goal::new(
-            "`remote`, 1 ms tasks, two workers of one slot",
-            "≥ 0.97 of ideal",
-            remote_by_ideal(results, cores),
-        ),
+        two_workers(results, cores),
         Goal::new("1 MiB in and out, `pool`", "≥ 0.5 of the bare loop", echo(results)),
         Goal::new(
             "journaled flow, no-op map of 100,000",
@@ -124,15 +120,30 @@ fn remote_by_pool(results: &Results) -> Found {
     Some((format!("{ratio:.2} ({})", step.title), ratio >= 0.7))
 }
 
-fn remote_by_ideal(results: &Results, cores: usize) -> Found {
+fn two_workers(results: &Results, cores: usize) -> Goal {
+    let (what, goal) = ("`remote`, 1 ms tasks, two workers of one slot", "≥ 0.97 of ideal");
+    match remote_by_ideal(results, cores) {
+        Some((found, ratio)) if ratio > IDEAL_MOST => {
+            let found = format!("{found}: the machine was not ours alone");
+            Goal { found, ..Goal::new(what, goal, None) }
+        }
+        found => Goal::new(what, goal, found.map(|(found, ratio)| (found, ratio >= 0.97))),
+    }
+}
+
+fn remote_by_ideal(results: &Results, cores: usize) -> Option<(String, f64)> {
     let step = results.step("remote-2", |measure| matches!(measure, Measure::Spin { .. }))?;
     // Ideal is what two threads do with nothing between them and the tasks.
     let ratio = match cores {
         2 => step.ratio("remote-2", "bare", Reading::rate)?.median,
         _ => step.ratio("remote-2", "bare-1", Reading::rate)?.median / 2.0,
     };
-    Some((format!("{ratio:.2}"), ratio >= 0.97))
+    Some((format!("{ratio:.2}"), ratio))
 }
+
+/// Nothing is faster than ideal: then others used the machine, and the one with more processes got
+/// more of it.
+const IDEAL_MOST: f64 = 1.03;
 
 fn echo(results: &Results) -> Found {
     let large = |measure| matches!(measure, Measure::Echo { bytes, .. } if bytes >= 1 << 20);
