@@ -102,7 +102,6 @@ fn a_component_that_breaks_off_is_gone_on_with() {
     let value = future.result(Some(LONG)).unwrap().decode::<u64>();
     assert_eq!(value.unwrap(), 42);
     let sent = cuts.sent.load(Ordering::SeqCst);
-    println!("{sent} bytes were sent of {SIZE}");
     assert_eq!(cuts.connections.load(Ordering::SeqCst), CUTS + 1);
     // Each cut costs what was on its way, and the chunk that it was in.
     assert!(sent < SIZE as u64 + (2 << 20), "{sent} bytes were sent");
