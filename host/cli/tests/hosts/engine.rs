@@ -198,9 +198,10 @@ fn what_is_said_of_an_engine_has_to_go_together() {
     place.write("sandmill.toml", "[remote]\nhosts = [\"tls://a:1\"]\n");
     let call = ["call", "x.wasm", "t"];
     let file = ["--engine", &url];
+    // The command line sets aside what a file says of the same: it is the engine that is not there.
     let said = run(&place, &[&call, &file]);
-    assert_eq!(said.code, 2, "{}", said.stderr);
-    assert!(said.stderr.contains("`engine.url` (flag)"), "{}", said.stderr);
+    assert_eq!(said.code, 3, "{}", said.stderr);
+    assert!(said.stderr.contains("cannot connect to the engine"), "{}", said.stderr);
     place.write("sandmill.toml", "");
     for (command, args, words) in [
         (&call[..], &["--engine", &url, "--host", "tls://a:1"][..], "--host"),
