@@ -9,6 +9,7 @@ use async_nats::jetstream::stream::{
     Config, DiscardPolicy, Info, RetentionPolicy, StorageType, Stream,
 };
 use async_nats::jetstream::{ErrorCode, context::GetStreamErrorKind, kv, object_store};
+use sandmill_core::units::format_size;
 use uuid::Uuid;
 
 use super::class::ClassId;
@@ -16,8 +17,8 @@ use super::config::EngineConfig;
 use super::connect::Engine;
 use super::error::EngineError;
 use super::limits::{
-    CLASS_AGE, COMPONENT_AGE, DEDUPE_WINDOW, KNOWN_BYTES, MARKER_AGE, OUT_AGE, VALUE_AGE, WORK_AGE,
-    WORKER_AGE,
+    CLASS_AGE, COMPONENT_AGE, DEDUPE_WINDOW, KNOWN_BYTES, MARKER_AGE, OUT_AGE, RESERVED_BYTES,
+    VALUE_AGE, WORK_AGE, WORKER_AGE,
 };
 
 /// The names of everything in an engine.
@@ -198,9 +199,11 @@ impl Engine {
         let lacks = ["not enabled", "insufficient", "permissions", "resource limits", "10023"];
         lacks.iter().any(|word| why.contains(word)).then(|| {
             let shown = self.config().shown();
+            let reserved = format_size(RESERVED_BYTES.unsigned_abs());
             EngineError::Lacks(format!(
                 "the engine at {shown} cannot keep runs: {why}; it needs JetStream (nats-server \
-                 -js), room for the stores, and as many servers as there are to be replicas"
+                 -js), {reserved} for the stores (`max_file` of its configuration; by default three \
+                 quarters of the free disk), and as many servers as there are to be replicas"
             ))
         })
     }

@@ -61,6 +61,9 @@ pub const VALUE_STORE_BYTES: i64 = 4 << 30;
 pub const VALUE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Bytes of what is known of workers and classes, each: 64 MiB.
 pub const KNOWN_BYTES: i64 = 64 << 20;
+/// What all of these take of the server's or the account's storage: reserved, not used.
+pub const RESERVED_BYTES: i64 =
+    WORK_BYTES + OUT_BYTES + COMPONENT_STORE_BYTES + VALUE_STORE_BYTES + 2 * KNOWN_BYTES;
 /// How long a worker that is not heard of is listed.
 pub const WORKER_AGE: Duration = Duration::from_secs(30);
 /// How long a class is known that nobody has told of again, and its consumer kept: a day.
