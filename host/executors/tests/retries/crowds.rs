@@ -35,6 +35,8 @@ fn fail_fast_looks_at_how_runs_end_and_not_at_their_attempts() {
 #[test]
 fn very_many_mapped_calls_of_which_some_fail_are_all_counted_within_the_window() {
     const WINDOW: usize = 512;
+    // Each hundred does the same; a multiple of it.
+    const RUNS: u64 = MANY / 5;
     let script = Script::new(|attempt| {
         let number = attempt.call.map_index.unwrap();
         match number % 10 {
@@ -46,7 +48,7 @@ fn very_many_mapped_calls_of_which_some_fail_are_all_counted_within_the_window()
     let bench = Bench::quiet(pool(&script, 2));
     block_on(bench.executor.start(StartContext::default())).unwrap();
     let template = with(call("t"), |o| o.retries = delays(2, &[1]));
-    let calls = (0..MANY).map(move |index| template.clone().at_index(index));
+    let calls = (0..RUNS).map(move |index| template.clone().at_index(index));
     let options = MapOptions { window: Some(WINDOW), fail_fast: false };
     let list = bench.executor.map(Box::new(calls), options);
     let (mut completed, mut failed, mut ahead) = (0, 0, 0);
@@ -57,9 +59,9 @@ fn very_many_mapped_calls_of_which_some_fail_are_all_counted_within_the_window()
         }
         ahead = ahead.max(bench.script.under_way());
     }
-    assert_eq!((completed, failed), (MANY - MANY / 100, MANY / 100));
+    assert_eq!((completed, failed), (RUNS - RUNS / 100, RUNS / 100));
     // A tenth of them were tried three times.
-    assert_eq!(bench.script.started() as u64, MANY + 2 * (MANY / 10));
+    assert_eq!(bench.script.started() as u64, RUNS + 2 * (RUNS / 10));
     assert!(ahead <= WINDOW, "{ahead} at a time");
 }
 
