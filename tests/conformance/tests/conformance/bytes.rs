@@ -48,7 +48,9 @@ fn echo() -> Vec<u8> {
 fn every_truncation_is_refused(bench: &Bench) {
     let whole = echo();
     let mut complete = 0;
-    for length in 0..whole.len() {
+    // Each is a component of its own to send.
+    let step = if bench.executor.in_this_process { 1 } else { 10 };
+    for length in (0..whole.len()).step_by(step) {
         let component = Component::new(whole[..length].to_vec(), "truncated");
         let ran = bench.run_call(Call::new(&component, "t", args! {}.unwrap()));
         match &ran.outcome {
