@@ -41,7 +41,8 @@ pub struct Ran {
     pub outcome: Outcome,
     /// What it used.
     pub usage: Usage,
-    /// The names of the states it went through.
+    /// The names of the states it went through, each once in a row: a run that waits for a host is
+    /// told as pending again, with why, where it waits for long.
     pub states: Vec<String>,
     /// Its log.
     pub lines: Vec<LogLine>,
@@ -163,7 +164,7 @@ impl Bench {
         Ran {
             outcome: future.outcome().expect("it has ended"),
             usage: future.usage().expect("it has ended"),
-            states: told.states.iter().map(|state| state.name.to_string()).collect(),
+            states: names_of(&told.states),
             lines: told.lines,
             progress: told.progress,
             attempts: told.attempts,
@@ -259,4 +260,10 @@ impl Ran {
 /// A value from its JSON form.
 fn json(text: &str) -> Value {
     Value::from_json_str(text).unwrap_or_else(|error| panic!("{text} is not a value: {error}"))
+}
+
+fn names_of(states: &[State]) -> Vec<String> {
+    let mut names: Vec<String> = states.iter().map(|state| state.name.to_string()).collect();
+    names.dedup();
+    names
 }
