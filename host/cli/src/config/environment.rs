@@ -17,6 +17,9 @@ const FACTS: &[&str] = &[
     sandmill::store::failpoint::VARIABLE,
 ];
 
+/// What variables begin with that the tests of Sandmill itself read.
+const OF_TESTS: &str = "SANDMILL_TEST_";
+
 /// Settings with the names of their variables, and all that is wrong.
 #[derive(Debug, Default)]
 pub(crate) struct EnvironmentContent {
@@ -29,7 +32,8 @@ pub(crate) fn read(variables: impl Iterator<Item = (OsString, OsString)>) -> Env
     let mut content = EnvironmentContent::default();
     let mut meant: Vec<_> = variables
         .filter_map(|(name, value)| name.into_string().ok().map(|name| (name, value)))
-        .filter(|(name, _)| name.starts_with("SANDMILL_") && !FACTS.contains(&name.as_str()))
+        .filter(|(name, _)| name.starts_with("SANDMILL_") && !name.starts_with(OF_TESTS))
+        .filter(|(name, _)| !FACTS.contains(&name.as_str()))
         .collect();
     meant.sort();
     for (name, value) in meant {
@@ -68,6 +72,7 @@ mod tests {
             ("SANDMILL_EXECUTOR__SLOTS", "many"),
             ("OTHER", "x"),
             ("SANDMILL_STATE_NAME", "TimedOut"),
+            ("SANDMILL_TEST_NATS_SERVER", "nats-server"),
         ];
         let content = read(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
         assert_eq!(content.settings.len(), 1);

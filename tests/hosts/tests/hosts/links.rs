@@ -109,7 +109,8 @@ fn links_of_one_direction_only_lose_nothing() {
 #[test]
 fn a_slow_link_delays_only_its_own_host() {
     needs_networks!();
-    let workload = Workload::naps(MANY, (10, 30)).with_component_of(LARGE);
+    // Long enough that there is work left for the slow host when its link is whole again.
+    let workload = Workload::naps(MANY, (15, 45)).with_component_of(LARGE);
     let trial = Trial::new(workload, 6);
     trial.network.slow(2, "64kbit");
     let mut coordinator = trial.run();
