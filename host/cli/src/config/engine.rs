@@ -154,15 +154,7 @@ pub(super) fn conflicts(layers: &Layers) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::key::Key;
     use super::*;
-
-    fn layers(settings: &[(&'static str, &str)]) -> Layers {
-        Layers::of_flags(settings.iter().map(|(path, text)| {
-            let key = Key::find(path).expect("it is a key");
-            (key.path, key.kind.read(text).expect("it is a value"))
-        }))
-    }
 
     #[test]
     fn what_does_not_go_together_is_named_without_passwords() {
@@ -176,17 +168,18 @@ mod tests {
             (&[("engine.nkey", "k"), ("engine.credentials", "c")], "known by one"),
             (&[("engine.cert", "c")], "needs `engine.key` besides"),
         ] {
-            let faults = conflicts(&layers(settings));
+            let faults = conflicts(&Layers::of_texts(settings));
             assert_eq!(faults.len(), 1, "{settings:?}: {faults:?}");
             assert!(faults[0].contains(words) && !faults[0].contains("sesame"), "{faults:?}");
         }
-        assert!(conflicts(&layers(&[url])).is_empty());
-        assert!(!format!("{:?}", EngineSettings::of(&layers(&[url]))).contains("sesame"));
+        assert!(conflicts(&Layers::of_texts(&[url])).is_empty());
+        assert!(!format!("{:?}", EngineSettings::of(&Layers::of_texts(&[url]))).contains("sesame"));
     }
 
     #[test]
     fn the_password_of_the_same_engine_is_kept() {
-        let mut engine = EngineSettings::of(&layers(&[("engine.url", "nats://u:sesame@a")]));
+        let mut engine =
+            EngineSettings::of(&Layers::of_texts(&[("engine.url", "nats://u:sesame@a")]));
         engine.be_at("nats://a");
         assert_eq!(engine.url(), Some("nats://u:sesame@a"));
         engine.be_at("nats://b");

@@ -74,6 +74,15 @@ impl Layers {
         layers
     }
 
+    /// Flags with these texts, which are right.
+    #[cfg(test)]
+    pub(super) fn of_texts(flags: &[(&'static str, &str)]) -> Self {
+        Self::of_flags(flags.iter().map(|(path, text)| {
+            let key = Key::find(path).expect("it is a key");
+            (key.path, key.kind.read(text).expect("it is a value"))
+        }))
+    }
+
     /// Reads every layer. Faults are kept, not raised: see [`Layers::checked`].
     pub(crate) fn read(flags: impl IntoIterator<Item = (&'static str, Setting)>) -> Self {
         let mut layers = Self::of_flags(flags);

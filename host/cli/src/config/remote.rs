@@ -276,13 +276,6 @@ pub(super) fn conflicts(layers: &Layers) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn layers(settings: &[(&'static str, &str)]) -> Layers {
-        Layers::of_flags(settings.iter().map(|(path, text)| {
-            let key = Key::find(path).expect("it is a key");
-            (key.path, key.kind.read(text).expect("it is a value"))
-        }))
-    }
-
     #[test]
     fn what_does_not_go_together_is_named() {
         for (settings, words) in [
@@ -306,7 +299,7 @@ mod tests {
             (&[("remote.grace", "2days")], "`remote.grace` (flag) is at most 5m"),
             (&[("remote.heartbeat", "61s"), ("remote.lease", "1h")], "at most 1m"),
         ] {
-            let faults = conflicts(&layers(settings));
+            let faults = conflicts(&Layers::of_texts(settings));
             assert_eq!(faults.len(), 1, "{settings:?}: {faults:?}");
             assert!(faults[0].contains(words), "{faults:?}");
         }
@@ -316,13 +309,13 @@ mod tests {
     #[test]
     fn the_load_is_followed_where_a_bound_is_set() {
         assert_eq!(adapt(&Layers::default()), None);
-        let adapt = adapt(&layers(&[("adapt.max", "5")])).expect("it is set");
+        let adapt = adapt(&Layers::of_texts(&[("adapt.max", "5")])).expect("it is set");
         assert_eq!((adapt.min, adapt.max), (1, 5));
     }
 
     #[test]
     fn a_worker_allows_what_is_said_and_nothing_else() {
-        let worker = WorkerConfig::of(&layers(&[
+        let worker = WorkerConfig::of(&Layers::of_texts(&[
             ("worker.allow_net", "a:1,*"),
             ("worker.allow_dir", "/data:rw"),
             ("worker.resource", "gpu=2"),
@@ -337,8 +330,8 @@ mod tests {
     #[test]
     fn a_worker_of_an_engine_listens_where_that_is_said() {
         let engine = ("engine.url", "nats://a");
-        assert!(WorkerConfig::of(&layers(&[engine])).listen.is_empty());
-        let both = WorkerConfig::of(&layers(&[engine, ("worker.listen", "unix:/a")]));
+        assert!(WorkerConfig::of(&Layers::of_texts(&[engine])).listen.is_empty());
+        let both = WorkerConfig::of(&Layers::of_texts(&[engine, ("worker.listen", "unix:/a")]));
         assert_eq!(both.listen.len(), 1);
     }
 }

