@@ -148,7 +148,8 @@ impl Bench {
     pub fn wait_for(&self, name: &str, is: impl Fn(&State) -> bool) {
         let start = Instant::now();
         while !self.record.has_been(name, &is) {
-            assert!(start.elapsed() < LONG, "`{name}` does not get to where it should");
+            let been = || self.record.states_of(name);
+            assert!(start.elapsed() < LONG, "`{name}` does not get to where it should: {:?}", been());
             thread::sleep(Duration::from_millis(1));
         }
     }

@@ -40,6 +40,13 @@ impl Record {
             .values()
             .any(|told| told.name.as_deref() == Some(name) && told.states.iter().any(&is))
     }
+
+    /// The states that runs of this name went through, a run at a time.
+    pub fn states_of(&self, name: &str) -> Vec<Vec<State>> {
+        let record = self.0.lock();
+        let named = record.values().filter(|told| told.name.as_deref() == Some(name));
+        named.map(|told| told.states.clone()).collect()
+    }
 }
 
 impl Observer for Record {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sandmill::flow_file::{ComponentFlow, ComponentSubFlows, FlowRunFuture, StartOptions};
-use sandmill::{CallOptions, EndKind, Limits, Outcome, RunId, StateType, Value};
+use sandmill::{CallOptions, EndKind, Limits, Outcome, RunId, State, StateType, Value};
 use sandmill_test_conformance::{Bench, LONG};
 use serde_json::{Value as Json, json};
 
@@ -233,6 +233,8 @@ fn a_flow_that_computes_for_ever_runs_out_of_its_time(bench: &Bench) {
     assert_eq!(end(&run).0, EndKind::TimedOut);
 }
 
+/// `patience` ends only once it is cancelled: stopped, or with a failure of its own where it notices
+/// first.
 fn what_is_let_go_of_is_cancelled(bench: &Bench) {
     if !runs_go_on_beside(bench) {
         return;
@@ -241,13 +243,13 @@ fn what_is_let_go_of_is_cancelled(bench: &Bench) {
         let bench = Bench::fresh(bench.executor, 2);
         let run = start(&bench, flow, "{}", |_| {});
         run.result(Some(LONG)).unwrap();
-        bench.wait_for("patience", |state| state.kind == StateType::Cancelled);
+        bench.wait_for("patience", State::is_final);
     }
     // A run with a callback too, when its flow fails.
     let bench = Bench::fresh(bench.executor, 2);
     let (kind, _) = failure(&start(&bench, "fails_with_callback", "{}", |_| {}));
     assert_eq!(kind, "on-purpose");
-    bench.wait_for("patience", |state| state.kind == StateType::Cancelled);
+    bench.wait_for("patience", State::is_final);
 }
 
 fn a_flow_calls_tasks_of_another_component(bench: &Bench) {
