@@ -149,7 +149,11 @@ impl Bench {
         let start = Instant::now();
         while !self.record.has_been(name, &is) {
             let been = || self.record.states_of(name);
-            assert!(start.elapsed() < LONG, "`{name}` does not get to where it should: {:?}", been());
+            assert!(
+                start.elapsed() < LONG,
+                "`{name}` does not get to where it should: {:?}",
+                been()
+            );
             thread::sleep(Duration::from_millis(1));
         }
     }
