@@ -72,7 +72,7 @@ fn cycles(hosts: u64, slots: u32, backlog: usize, classes: usize) -> f64 {
         for _ in 0..16 {
             let Some((run, host, lease)) = at_hosts.pop_front() else { break };
             scheduler.on_event(now, Event::Started { run, lease }, &mut actions);
-            scheduler.on_event(now, Event::Ended { host, run, lease }, &mut actions);
+            scheduler.on_event(now, Event::Ended { host, run, lease, took: None }, &mut actions);
         }
     }
     RUNS as f64 / begin.elapsed().as_secs_f64() / 1e6

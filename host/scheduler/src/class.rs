@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sandmill_wire::Digest;
 
-use crate::config::MAX_IDLE_CLASSES;
+use crate::config::{MAX_IDLE_CLASSES, MAX_PREFETCH_BYTES};
 use crate::host::Host;
 use crate::keys::NumberMap;
+use crate::pace::Pace;
 use crate::run::Run;
 use crate::{Need, RunNo};
 
@@ -64,6 +65,8 @@ pub(crate) struct Class {
     /// Whether its runs are given up with the next host that is lost under them. A host gets one such
     /// run at a time, so that none of them goes because of another.
     pub(crate) suspect: bool,
+    /// How long its runs take.
+    pace: Pace,
     /// Those that wait, first come first, with entries of others that have left.
     queue: VecDeque<(RunNo, u64)>,
     /// How many of them wait.
@@ -111,10 +114,10 @@ impl Class {
             && host.ceiling.refuses(&need.grants, &need.limits).is_empty()
     }
 
-    /// Whether one of these runs waits for a slot of the host, and for nothing else there.
-    pub(crate) fn waits_for_slot(&self, index: u32, host: &Host) -> bool {
-        self.exclusive
-            && self.waiting > 0
+    /// Whether one of these runs waits for others to end at the host, and for nothing else there.
+    pub(crate) fn waits_for_room(&self, index: u32, host: &Host) -> bool {
+        self.waiting > 0
+            && u64::from(host.assigned()) >= self.capacity(host)
             && !self.is_barred(host)
             && host.used.leave_for(&host.total, &self.need.resources)
             && match self.cells.get(index as usize).map(|cell| cell.fit) {
@@ -129,14 +132,40 @@ impl Class {
         self.suspect && host.suspects > 0
     }
 
-    /// Whether the host, which takes runs, takes one of these now.
-    pub(crate) fn accepted(&mut self, index: u32, host: &Host, prefetch_per_slot: u32) -> bool {
-        let room = if self.exclusive {
-            host.assigned() < host.slots && host.used.leave_for(&host.total, &self.need.resources)
+    /// Its place in the order of the classes that wait.
+    pub(crate) const fn key(&self) -> Option<u64> {
+        self.key
+    }
+
+    /// How many runs each slot is given beyond the one in it.
+    pub(crate) const fn ahead(&self) -> u32 {
+        if self.exclusive { 0 } else { self.pace.ahead() }
+    }
+
+    /// How many runs the host may have for it to get one of these.
+    pub(crate) fn capacity(&self, host: &Host) -> u64 {
+        let short_of_room = host.input_bytes >= MAX_PREFETCH_BYTES;
+        host.capacity(if short_of_room {
+            self.ahead().min(self.pace.least())
         } else {
-            u64::from(host.assigned()) < host.capacity(prefetch_per_slot)
-        };
-        room && !self.is_barred(host) && self.fits(index, host)
+            self.ahead()
+        })
+    }
+
+    /// Whether the host, which takes runs, takes one of these now.
+    pub(crate) fn accepted(&mut self, index: u32, host: &Host) -> bool {
+        u64::from(host.assigned()) < self.capacity(host) && self.suits_now(index, host)
+    }
+
+    /// Whether the host, which takes runs, takes one of these into a slot now.
+    pub(crate) fn accepted_in_slot(&mut self, index: u32, host: &Host) -> bool {
+        host.assigned() < host.slots && self.suits_now(index, host)
+    }
+
+    fn suits_now(&mut self, index: u32, host: &Host) -> bool {
+        (!self.exclusive || host.used.leave_for(&host.total, &self.need.resources))
+            && !self.is_barred(host)
+            && self.fits(index, host)
     }
 
     /// Whether the host has the component.
@@ -166,23 +195,77 @@ struct Known {
 }
 
 /// All classes.
-#[derive(Default)]
 pub(crate) struct Classes {
+    /// Of runs that nothing is known of.
+    pace: Pace,
+    /// The most runs that a slot is given ahead of any class.
+    ahead: u32,
     table: Vec<Option<Class>>,
     free: Vec<u32>,
     /// Those of runs that are under no suspicion, and those of the others.
     known: [Known; 2],
     /// Those that wait, by the stamps of their first runs.
     order: BTreeSet<(u64, u32)>,
-    /// Those of them whose runs get a slot or nothing.
-    exclusive: BTreeSet<(u64, u32)>,
-    /// Whether any of these has waited since that was last asked.
-    exclusive_waited: bool,
+    /// The same by how many of their runs a slot is given ahead.
+    by_ahead: BTreeSet<(u32, u32)>,
+    /// How many of them get a slot or nothing.
+    exclusive: usize,
+    /// Whether any of which a slot is given fewer than of others waits no more, or is given more now,
+    /// since that was last asked: hosts may have been kept for it.
+    freed: bool,
     /// Those without runs, the longest first, with some that have runs again.
     idle: VecDeque<u32>,
 }
 
 impl Classes {
+    pub(crate) fn new(pace: Pace) -> Self {
+        Self {
+            pace,
+            ahead: pace.ahead(),
+            table: Vec::new(),
+            free: Vec::new(),
+            known: Default::default(),
+            order: BTreeSet::new(),
+            by_ahead: BTreeSet::new(),
+            exclusive: 0,
+            freed: false,
+            idle: VecDeque::new(),
+        }
+    }
+
+    /// Notes how long a run of the class took; whether that changed how many are given ahead.
+    pub(crate) fn took(&mut self, index: u32, time: Duration) -> bool {
+        let Some(class) = self.get_mut(index) else { return false };
+        let (before, waits) = (class.ahead(), class.key.is_some());
+        class.pace.took(time);
+        let after = class.ahead();
+        let changed = after != before;
+        if changed {
+            if waits {
+                self.by_ahead.remove(&(before, index));
+                self.by_ahead.insert((after, index));
+            }
+            let since = self.key(index).unwrap_or(u64::MAX);
+            self.freed |=
+                after > before && self.waits_between(since, u64::MAX, |other| other > before);
+            let most = self.table.iter().flatten().map(Class::ahead).max();
+            self.ahead = most.unwrap_or_default().max(self.pace.ahead());
+        }
+        changed
+    }
+
+    /// The most runs that a slot is given ahead of any class.
+    pub(crate) const fn ahead(&self) -> u32 {
+        self.ahead
+    }
+
+    /// How many a slot is given ahead of runs with this need.
+    pub(crate) fn prefetch(&self, need: &Arc<Need>, suspect: bool) -> u32 {
+        let index = self.known[usize::from(suspect)].by_need.get(need);
+        let class = index.and_then(|index| self.get(*index));
+        class.map_or(self.pace.ahead(), Class::ahead)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.known.iter().map(|known| known.by_need.len()).sum()
     }
@@ -214,6 +297,7 @@ impl Classes {
             need: Arc::clone(need),
             exclusive: !need.resources.is_empty() || need.has_effects_outside(),
             suspect,
+            pace: self.pace,
             queue: VecDeque::new(),
             waiting: 0,
             runs: 0,
@@ -328,50 +412,75 @@ impl Classes {
         if class.key == key {
             return;
         }
-        let exclusive = class.exclusive;
-        if let Some(old) = std::mem::replace(&mut class.key, key) {
+        let (exclusive, ahead) = (usize::from(class.exclusive), class.ahead());
+        let old = std::mem::replace(&mut class.key, key);
+        if let Some(old) = old {
             self.order.remove(&(old, index));
-            self.exclusive.remove(&(old, index));
         }
         if let Some(new) = key {
             self.order.insert((new, index));
-            if exclusive {
-                self.exclusive.insert((new, index));
-                self.exclusive_waited = true;
+        }
+        match (old, key) {
+            (None, Some(_)) => {
+                self.by_ahead.insert((ahead, index));
+                self.exclusive += exclusive;
             }
+            (Some(old), new) if new != Some(old) => {
+                if new.is_none() {
+                    self.by_ahead.remove(&(ahead, index));
+                    self.exclusive -= exclusive;
+                }
+                let new = new.unwrap_or(u64::MAX);
+                // What is younger than the one before, and older than the one now, was kept for it; and
+                // it was for those that are younger than the one now.
+                self.freed |= self.waits_between(old, new, |other| other > ahead)
+                    || self.waits_between(new, old, |other| other < ahead);
+            }
+            _ => {}
         }
     }
 
     /// Whether runs wait that get a slot or nothing.
-    pub(crate) fn exclusive_wait(&self) -> bool {
-        !self.exclusive.is_empty()
+    pub(crate) const fn exclusive_wait(&self) -> bool {
+        self.exclusive > 0
     }
 
-    /// Whether any have since this was last asked.
-    pub(crate) fn take_exclusive_waited(&mut self) -> bool {
-        let waits = self.exclusive_wait();
-        std::mem::replace(&mut self.exclusive_waited, waits)
+    /// Whether a class waits from between these places of which a slot is given such a number.
+    fn waits_between(&self, after: u64, before: u64, is: impl Fn(u32) -> bool) -> bool {
+        let is = |class: u32| self.get(class).is_some_and(|class| is(class.ahead()));
+        after < before
+            && self.order.range((after, u32::MAX)..(before, 0)).any(|(_, class)| is(*class))
     }
 
-    /// Whether the host is kept from getting more than its slots hold: a run that gets a slot or nothing
-    /// waits for one of them, and would wait for ever behind runs that are always there already.
-    pub(crate) fn keep_slot(&self, index: u32, host: &Host) -> bool {
-        host.assigned() >= host.slots
-            && self.exclusive.iter().any(|(_, class)| {
-                self.get(*class).is_some_and(|class| class.waits_for_slot(index, host))
+    /// Whether hosts may have been kept, since this was last asked, for runs for which they are not any
+    /// more.
+    pub(crate) const fn take_freed(&mut self) -> bool {
+        std::mem::replace(&mut self.freed, false)
+    }
+
+    /// Whether the host is kept from getting more of what came after `before`: an older run, of which
+    /// it may have fewer, waits for others to end there, and would wait for ever behind runs that are
+    /// always there already.
+    pub(crate) fn keep_room(&self, index: u32, host: &Host, before: u64) -> bool {
+        let assigned = u64::from(host.assigned());
+        let shallower = self.by_ahead.iter();
+        shallower.take_while(|(ahead, _)| host.capacity(*ahead) <= assigned).any(|(_, class)| {
+            self.get(*class).is_some_and(|class| {
+                class.key.is_some_and(|key| key < before) && class.waits_for_room(index, host)
             })
+        })
     }
 
     /// Whether the host, which takes runs, takes one of the class now.
-    pub(crate) fn accepted(
-        &mut self,
-        class: u32,
-        index: u32,
-        host: &Host,
-        prefetch_per_slot: u32,
-    ) -> bool {
-        self.get_mut(class).is_some_and(|class| class.accepted(index, host, prefetch_per_slot))
-            && !self.keep_slot(index, host)
+    pub(crate) fn accepted(&mut self, class: u32, index: u32, host: &Host) -> bool {
+        let Some(class) = self.get_mut(class) else { return false };
+        let before = class.key.unwrap_or(u64::MAX);
+        class.accepted(index, host) && !self.keep_room(index, host, before)
+    }
+
+    /// Whether the host, which takes runs, takes one of the class into a slot now.
+    pub(crate) fn accepted_in_slot(&mut self, class: u32, index: u32, host: &Host) -> bool {
+        self.get_mut(class).is_some_and(|class| class.accepted_in_slot(index, host))
     }
 
     /// The first class at or after this place in the order of those that wait.

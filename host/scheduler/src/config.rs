@@ -5,6 +5,14 @@ use std::time::Duration;
 /// Runs that a host is given beyond its slots, for each slot, so that it has the next one at hand
 /// when a run ends.
 pub const DEFAULT_PREFETCH_PER_SLOT: u32 = 1;
+/// The most that a host is given beyond its slots, for each slot, of runs that are short: they would be
+/// over before the next one is there.
+pub const DEFAULT_MAX_PREFETCH_PER_SLOT: u32 = 64;
+/// For how long the runs that a slot is given ahead keep it busy, at most, where these are more than
+/// the least.
+pub const PREFETCH_HORIZON: Duration = Duration::from_millis(5);
+/// Bytes of the arguments of a host's runs beyond which it is given no more than the least ahead.
+pub const MAX_PREFETCH_BYTES: u64 = 64 << 20;
 /// Runs that may wait for a host at a time.
 pub const MAX_WAITING: usize = 100_000;
 /// Bytes of the arguments of runs that wait for a host beyond which no more runs are wanted.
@@ -32,8 +40,10 @@ pub const HAND_BACK_PAUSE_MOST: Duration = Duration::from_secs(60);
 /// How the scheduler is set up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchedulerConfig {
-    /// Runs that a host is given beyond its slots, for each slot.
+    /// Runs that a host is given beyond its slots, for each slot, at least.
     pub prefetch_per_slot: u32,
+    /// The same at most, of runs that are shorter than [`PREFETCH_HORIZON`] together.
+    pub max_prefetch_per_slot: u32,
     /// Runs that may wait at a time; more are refused. Runs of lost hosts come back to wait even
     /// so.
     pub max_waiting: usize,
@@ -54,6 +64,7 @@ impl Default for SchedulerConfig {
     fn default() -> Self {
         Self {
             prefetch_per_slot: DEFAULT_PREFETCH_PER_SLOT,
+            max_prefetch_per_slot: DEFAULT_MAX_PREFETCH_PER_SLOT,
             max_waiting: MAX_WAITING,
             max_waiting_bytes: MAX_WAITING_BYTES,
             max_hosts_lost: MAX_HOSTS_LOST,

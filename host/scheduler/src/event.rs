@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sandmill_core::Ceiling;
 use sandmill_wire::Digest;
@@ -116,6 +117,8 @@ pub enum Event {
         run: RunNo,
         /// The lease under which it ran.
         lease: LeaseId,
+        /// How long it was in its slot, where it was in one.
+        took: Option<Duration>,
     },
     /// A host gives a run back that has not started there.
     HandBack {

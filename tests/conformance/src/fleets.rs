@@ -19,9 +19,6 @@ use sandmill_test_artifacts as artifacts;
 
 use crate::{cache_directory, nats_server};
 
-/// Kinds of runs that a worker at the NATS server pulls at a time. Most cases grant something that no
-/// other does, each such kind has a queue of its own there, and with fewer pulls they take turns.
-const KINDS: usize = 128;
 /// Workers of a host that has more than one slot.
 const WORKERS: usize = 2;
 
@@ -108,8 +105,7 @@ pub(crate) fn nats(host: HostBuilder, slots: usize) -> (HostBuilder, Others) {
     let config = nats_server::engine();
     let others = Others::open(slots);
     for worker in &others.0 {
-        let pulls = EngineServeConfig { prefetch: Some(KINDS), ..EngineServeConfig::default() };
-        let served = worker.engine(config.clone(), pulls);
+        let served = worker.engine(config.clone(), EngineServeConfig::default());
         served.unwrap_or_else(|error| panic!("{error}"));
     }
     (over(host, RemoteWorkers::Engine(config)), others)

@@ -131,7 +131,9 @@ impl Network {
     /// # Panics
     /// When it cannot be slowed down.
     pub fn slow(&self, host: usize, rate: &str) {
-        let shape = format!("root tbf rate {rate} burst 4kb latency 500ms");
+        // What waits may wait for a second, as it does in modems: with less, most is lost, and TCP
+        // waits ever longer before it tries again.
+        let shape = format!("root tbf rate {rate} burst 4kb latency 1s");
         call(&format!("tc qdisc add dev {} {shape}", self.link(host)));
         call(&format!("tc -n {} qdisc add dev eth0 {shape}", self.namespace(host)));
     }
@@ -141,8 +143,10 @@ impl Network {
     /// # Panics
     /// When it was not begun.
     pub fn speed_up(&self, host: usize) {
-        call(&format!("tc qdisc del dev {} root", self.link(host)));
-        call(&format!("tc -n {} qdisc del dev eth0 root", self.namespace(host)));
+        // Taken away, it would take what waits in it along.
+        let shape = "root tbf rate 10gbit burst 16mb latency 50ms";
+        call(&format!("tc qdisc change dev {} {shape}", self.link(host)));
+        call(&format!("tc -n {} qdisc change dev eth0 {shape}", self.namespace(host)));
     }
 
     /// Bytes that went over the link of a host, to it and from it.

@@ -9,7 +9,8 @@ use sandmill_core::Component;
 use sandmill_wire::{Digest, End, EndKind};
 use uuid::Uuid;
 
-use super::config::MAX_COMPONENTS;
+use super::config::{ASKED_SHARE, MAX_COMPONENTS, MAX_SENDERS};
+use super::sender::Sender;
 
 /// How long nobody is asked again for a component whose transfer broke off.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
@@ -30,20 +31,38 @@ enum Stage {
 struct Missing {
     /// Who was asked for it, and when.
     asked: Option<(Uuid, Instant)>,
+    /// Who was asked last, whatever came of it.
+    last: Option<Uuid>,
     /// Before then nobody is asked.
     not_before: Option<Instant>,
-    /// Whether it is on its way.
-    receiving: bool,
+    /// Those who bring it.
+    senders: Vec<Sender>,
+    /// When the last of them began.
+    began: Option<Instant>,
+}
+
+impl Missing {
+    /// When another may bring it too, while somebody does.
+    fn too_slow_at(&self, patience: Duration) -> Option<Instant> {
+        self.began.filter(|_| !self.senders.is_empty()).map(|began| began + patience)
+    }
 }
 
 struct Entry {
     size: u64,
     stage: Stage,
-    /// Bytes that are taken or set aside for it.
+    /// Bytes that it takes since it is here.
     reserved: u64,
     /// How many runs that have not ended want it, by session.
     users: BTreeMap<Uuid, usize>,
     last_used: u64,
+}
+
+impl Entry {
+    /// Whether it is here and nobody wants it.
+    fn is_unused(&self) -> bool {
+        self.users.is_empty() && matches!(self.stage, Stage::Ready(_))
+    }
 }
 
 /// What comes of wanting a component.
@@ -59,10 +78,10 @@ pub(super) enum Wanted {
 }
 
 /// What is to be done with the bytes of a component that somebody brings.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Bring {
     /// Take them.
-    Take,
+    Take(Sender),
     /// They are here.
     Held,
     /// Somebody else brings them, or there is no room for the moment.
@@ -134,7 +153,7 @@ impl Components {
                 entry.users.remove(&session);
             }
         }
-        let idle = matches!(&entry.stage, Stage::Missing(missing) if !missing.receiving);
+        let idle = matches!(&entry.stage, Stage::Missing(missing) if missing.senders.is_empty());
         if entry.users.is_empty() && idle {
             self.remove(digest);
         }
@@ -155,46 +174,71 @@ impl Components {
         }
     }
 
-    /// Whether it is wanted, not here, and nobody brings it.
+    /// Whether it is wanted and not here.
     pub(super) fn is_missing(&self, digest: &Digest) -> bool {
         let entry = self.entries.get(digest);
-        entry.is_some_and(|entry| matches!(&entry.stage, Stage::Missing(m) if !m.receiving))
+        entry.is_some_and(|entry| matches!(entry.stage, Stage::Missing(_)))
     }
 
-    /// What is to be done with bytes of it that somebody brings; sets room aside for them.
-    pub(super) fn bring(&mut self, digest: &Digest, size: u64) -> Bring {
+    /// What is to be done with bytes of it that somebody brings. Takes room for the first of them: a
+    /// size is only said, and who says it may be slow, or never send any.
+    pub(super) fn bring(
+        &mut self,
+        digest: &Digest,
+        first: u64,
+        now: Instant,
+        patience: Duration,
+    ) -> Bring {
         match self.entries.get(digest).map(|entry| &entry.stage) {
             None | Some(Stage::Refused(_)) => return Bring::Unwanted,
             Some(Stage::Preparing | Stage::Ready(_)) => return Bring::Held,
-            Some(Stage::Missing(missing)) if missing.receiving => return Bring::Wait,
-            Some(Stage::Missing(_)) => {}
-        }
-        if !self.set_aside(digest, size) {
-            return Bring::Wait;
-        }
-        if let Some(Entry { stage: Stage::Missing(missing), .. }) = self.entries.get_mut(digest) {
-            missing.receiving = true;
-        }
-        Bring::Take
-    }
-
-    /// Forgets bytes that did not come whole.
-    pub(super) fn broke_off(&mut self, digest: &Digest, now: Instant) {
-        let Some(entry) = self.entries.get_mut(digest) else { return };
-        if let Stage::Missing(missing) = &mut entry.stage {
-            *missing = Missing { not_before: Some(now + ASK_AGAIN), ..Missing::default() };
-            self.bytes -= std::mem::take(&mut entry.reserved);
-            if entry.users.is_empty() {
-                self.remove(digest);
+            Some(Stage::Missing(missing)) => {
+                if missing.too_slow_at(patience).is_some_and(|at| at > now) {
+                    return Bring::Wait;
+                }
             }
         }
+        if !self.hold(first) {
+            return Bring::Wait;
+        }
+        let sender = Sender::default();
+        if let Some(Entry { stage: Stage::Missing(missing), .. }) = self.entries.get_mut(digest) {
+            // Never the one that has brought most: whoever else comes, that one gets there.
+            let slowest = missing.senders.iter().enumerate().min_by_key(|(_, other)| other.came());
+            if let Some((place, _)) = slowest
+                && missing.senders.len() >= MAX_SENDERS
+            {
+                missing.senders.remove(place).ends();
+            }
+            missing.senders.push(sender.clone());
+            missing.began = Some(now);
+        }
+        Bring::Take(sender)
     }
 
-    /// Takes the bytes that were brought, to be compiled.
+    /// Notes that bytes of one of those who bring it did not come whole.
+    pub(super) fn broke_off(&mut self, digest: &Digest, sender: &Sender, now: Instant) {
+        let Some(entry) = self.entries.get_mut(digest) else { return };
+        let Stage::Missing(missing) = &mut entry.stage else { return };
+        let before = missing.senders.len();
+        missing.senders.retain(|other| other != sender);
+        if missing.senders.len() == before || !missing.senders.is_empty() {
+            return;
+        }
+        let not_before = Some(now + ASK_AGAIN);
+        *missing = Missing { last: missing.last, not_before, ..Missing::default() };
+        if entry.users.is_empty() {
+            self.remove(digest);
+        }
+    }
+
+    /// Takes the bytes that were brought, to be compiled. Those that come later are not needed.
     pub(super) fn received(&mut self, digest: Digest, bytes: Bytes) {
         let size = bytes.len() as u64;
         let Some(entry) = self.entries.get_mut(&digest) else { return };
-        self.bytes = self.bytes - entry.reserved + size;
+        let Stage::Missing(missing) = &entry.stage else { return };
+        missing.senders.iter().for_each(Sender::ends);
+        self.bytes += size;
         entry.reserved = size;
         entry.stage = Stage::Preparing;
         self.queue.push_back((digest, bytes));
@@ -224,46 +268,68 @@ impl Components {
         sessions
     }
 
-    /// Whom to ask for what now, and when to look again. `can_answer` says whom to ask at all.
+    /// Whom to ask for what now, and when to look again. `peer_of` says who a session is of, where it
+    /// can be asked at all.
     pub(super) fn ask(
         &mut self,
         now: Instant,
         patience: Duration,
-        can_answer: impl Fn(&Uuid) -> bool,
+        peer_of: impl Fn(&Uuid) -> Option<String>,
     ) -> (Vec<(Uuid, Digest)>, Option<Instant>) {
         let (mut asks, mut next) = (Vec::new(), None::<Instant>);
         let mut later = |at: Instant| next = Some(next.map_or(at, |next: Instant| next.min(at)));
         let mut due = Vec::new();
+        // What may come of those who were asked, by whom. It is kept free of other questions, but for
+        // no longer than the patience, and never of bytes that do come.
+        let (mut awaited, mut awaited_in_all) = (HashMap::<String, u64>::new(), 0_u64);
         for (digest, entry) in &self.entries {
             let Stage::Missing(missing) = &entry.stage else { continue };
-            if missing.receiving {
-                continue;
-            }
             let asked = missing.asked.map(|(_, at)| at + patience);
-            match asked.max(missing.not_before) {
+            let too_slow = missing.too_slow_at(patience);
+            match asked.max(missing.not_before).max(too_slow) {
                 Some(at) if at > now => later(at),
-                _ => due.push(*digest),
+                _ => due.push((missing.asked.map(|(_, at)| at), *digest)),
+            }
+            let Some((session, at)) = missing.asked else { continue };
+            let came = missing.senders.iter().map(Sender::came).max();
+            if came.is_some() || at + patience > now {
+                let rest = entry.size.saturating_sub(came.unwrap_or(0));
+                // What comes slowly keeps no room from others, but nobody is asked for more than can be.
+                awaited_in_all =
+                    awaited_in_all.saturating_add(if came.is_none() { rest } else { 0 });
+                if let Some(peer) = peer_of(&session) {
+                    *awaited.entry(peer).or_default() += rest;
+                }
             }
         }
-        for digest in due {
-            let Some(entry) = self.entries.get(&digest) else { continue };
-            let Stage::Missing(missing) = &entry.stage else { continue };
+        // What nobody was asked for comes before what nobody brought.
+        due.sort_unstable();
+        let room = self.bound.saturating_sub(self.bytes_in_use());
+        for (_, digest) in due {
+            let Some(entry) = self.entries.get_mut(&digest) else { continue };
+            let Stage::Missing(missing) = &mut entry.stage else { continue };
             // Another than the one that did not answer, where there is one.
-            let last = missing.asked.map(|(session, _)| session);
+            let last = missing.last;
             let after = entry.users.keys().filter(|&session| Some(*session) > last);
-            let asked = after.chain(entry.users.keys()).copied().find(&can_answer);
-            let (size, Some(asked)) = (entry.size, asked) else { continue };
-            if !self.set_aside(&digest, size) {
+            let mut asked = after.chain(entry.users.keys()).filter_map(|session| {
+                // Who brings it, however slowly, need not be asked for it again.
+                let brings = !missing.senders.is_empty() && Some(*session) == last;
+                peer_of(session).filter(|_| !brings).map(|peer| (*session, peer))
+            });
+            let (size, Some((asked, peer))) = (entry.size, asked.next()) else { continue };
+            let of_peer = awaited.entry(peer).or_default();
+            if awaited_in_all.saturating_add(size) > room
+                || (*of_peer > 0 && of_peer.saturating_add(size) > self.bound / ASKED_SHARE)
+            {
                 continue;
             }
-            if let Some(Entry { stage: Stage::Missing(missing), .. }) =
-                self.entries.get_mut(&digest)
-            {
-                missing.asked = Some((asked, now));
-                missing.not_before = None;
-                later(now + patience);
-                asks.push((asked, digest));
-            }
+            *of_peer += size;
+            awaited_in_all += size;
+            missing.asked = Some((asked, now));
+            missing.last = Some(asked);
+            missing.not_before = None;
+            later(now + patience);
+            asks.push((asked, digest));
         }
         (asks, next)
     }
@@ -272,11 +338,10 @@ impl Components {
     pub(super) fn unask(&mut self, session: Uuid) {
         for entry in self.entries.values_mut() {
             if let Stage::Missing(missing) = &mut entry.stage
-                && !missing.receiving
+                && missing.senders.is_empty()
                 && missing.asked.is_some_and(|(asked, _)| asked == session)
             {
                 missing.asked = None;
-                self.bytes -= std::mem::take(&mut entry.reserved);
             }
         }
     }
@@ -289,7 +354,7 @@ impl Components {
             .map(|(digest, _)| *digest)
     }
 
-    /// Bytes that are taken or set aside.
+    /// Bytes that are taken by what is here, and by what is on its way.
     pub(super) const fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -299,29 +364,30 @@ impl Components {
         &self.transfers
     }
 
-    /// Sets so many bytes aside for it, and lets others go for them; whether that was possible.
-    fn set_aside(&mut self, digest: &Digest, size: u64) -> bool {
-        let reserved = self.entries.get(digest).map_or(0, |entry| entry.reserved);
-        let more = size.saturating_sub(reserved);
+    /// Takes room for so many more bytes on their way, and lets what nobody wants go for them; whether
+    /// that was possible.
+    pub(super) fn hold(&mut self, more: u64) -> bool {
         while self.bytes.saturating_add(more) > self.bound {
-            let oldest = self
-                .entries
-                .iter()
-                .filter(|(_, entry)| {
-                    entry.users.is_empty() && matches!(entry.stage, Stage::Ready(_))
-                })
-                .min_by_key(|(_, entry)| entry.last_used)
-                .map(|(digest, _)| *digest);
+            let unused = self.entries.iter().filter(|(_, entry)| entry.is_unused());
+            let oldest = unused.min_by_key(|(_, entry)| entry.last_used).map(|(digest, _)| *digest);
             match oldest {
                 Some(oldest) => self.remove(&oldest),
                 None => return false,
             }
         }
-        if let Some(entry) = self.entries.get_mut(digest) {
-            self.bytes = self.bytes - entry.reserved + size;
-            entry.reserved = size;
-        }
+        self.bytes += more;
         true
+    }
+
+    /// Gives room back.
+    pub(super) const fn release(&mut self, bytes: u64) {
+        self.bytes -= bytes;
+    }
+
+    /// Bytes that no other component can have.
+    fn bytes_in_use(&self) -> u64 {
+        let unused = self.entries.values().filter(|entry| entry.is_unused());
+        self.bytes - unused.map(|entry| entry.reserved).sum::<u64>()
     }
 
     /// Forgets the one that nobody has wanted for longest; whether there was one.

@@ -66,6 +66,15 @@ pub const HEARTBEATS_MISSED: u32 = 3;
 /// The least and the most between two heartbeats, whatever a coordinator asks for.
 pub const HEARTBEAT_BOUNDS: (Duration, Duration) =
     (Duration::from_millis(50), Duration::from_secs(60));
+/// The part of the room for components that those may want who were asked for some and have not begun
+/// to bring them, each side by itself: a quarter. One component each may be larger.
+pub const ASKED_SHARE: u64 = 4;
+/// The part of the room for large arguments that is kept from what one side has on its way, by the sizes
+/// that it said: a quarter. What it sends by itself may be larger.
+pub const OTHERS_SHARE: u64 = 4;
+/// Those who may bring the same component at a time: where one is slow, another begins after the
+/// patience with which it was asked for, and the one that has brought least goes.
+pub const MAX_SENDERS: usize = 4;
 /// How long bytes that come wait for room before they are refused.
 pub const ROOM_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a worker that leaves waits for its last words to be taken: reports to be settled,

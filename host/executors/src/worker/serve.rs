@@ -13,13 +13,15 @@ use sandmill_transport::direct::{
 use sandmill_transport::message::{Goodbye, Hello, WorkerStatusReport};
 use sandmill_transport::security::ServerSecurity;
 use sandmill_wire::Digest;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::link::WorkerSession;
+use super::pace::Pace;
 use super::worker::Worker;
 
-/// How long the next chunk of bytes on their way may take: a link of 16 kbit/s brings one in half a
-/// minute.
+/// How long the next chunk of bytes on their way may take, in however many parts it comes: a link of
+/// 16 kbit/s brings one in half a minute.
 pub const CHUNK_PATIENCE: Duration = Duration::from_secs(60);
 
 #[async_trait]
@@ -38,18 +40,36 @@ impl WorkerService for Worker {
         size: u64,
         mut chunks: ChunkStream,
     ) -> Result<(), Goodbye> {
-        let Some(mut receiving) = self.receive(digest, size).await? else { return Ok(()) };
+        let receiving = self.receive_from(&peer.name, digest, size).await?;
+        let Some(mut receiving) = receiving else { return Ok(()) };
         let kept = receiving.go_on(&peer.name);
         let goes_on = !kept.is_empty();
         if goes_on && !chunks.begin_after(kept).await {
             receiving.forget();
             return Err(Goodbye::Protocol("the bytes cannot be gone on with".to_owned()));
         }
+        let is_over = receiving.is_over();
+        tokio::pin!(is_over);
+        // For what came before.
+        receiving.room_for(0).await?;
+        let mut pace = Pace::new(Instant::now());
         loop {
-            let next = tokio::time::timeout(CHUNK_PATIENCE, chunks.next()).await;
-            let next = next.map_err(|_| Goodbye::Busy("the bytes did not come on".to_owned()))?;
-            match next {
-                Some(Ok(chunk)) => receiving.push(&chunk)?,
+            let next = tokio::select! {
+                next = tokio::time::timeout_at(pace.due(), chunks.next()) => next,
+                () = &mut is_over => return receiving.over(),
+            };
+            match next.map_err(|_| Goodbye::Busy("the bytes did not come on".to_owned()))? {
+                Some(Ok(chunk)) => {
+                    let came = Instant::now();
+                    let room = tokio::select! {
+                        room = receiving.room_for(chunk.len()) => Some(room),
+                        () = &mut is_over => None,
+                    };
+                    let Some(room) = room else { return receiving.over() };
+                    room?;
+                    receiving.push(&chunk)?;
+                    pace.came(chunk.len(), came, Instant::now());
+                }
                 // Should it stand still, it may try again, and goes on from here.
                 Some(Err(error)) if error.is_broken_off() => {
                     return Err(Goodbye::Busy(error.to_string()));

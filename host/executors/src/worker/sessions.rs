@@ -162,8 +162,11 @@ impl State {
     pub(super) fn ask(&mut self, now: Instant) {
         let patience = self.config.need_patience.max(Duration::from_millis(1));
         let sessions = &self.sessions;
-        let linked = |id: &Uuid| sessions.get(id).is_some_and(|session| session.link.is_some());
-        let (asks, next) = self.components.ask(now, patience, linked);
+        let peer_of = |id: &Uuid| {
+            let session = sessions.get(id).filter(|session| session.link.is_some())?;
+            Some(session.peer.clone())
+        };
+        let (asks, next) = self.components.ask(now, patience, peer_of);
         for (id, digest) in asks {
             if let Some(session) = self.sessions.get(&id) {
                 session.outbox.need(digest);

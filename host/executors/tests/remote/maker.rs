@@ -21,7 +21,8 @@ pub(crate) fn pool(invoker: Arc<dyn Invoker>, slots: usize, queue: usize) -> Arc
     let config = WorkerConfig::new("a", slots);
     let way = MemoryWay::new(Arc::clone(&invoker), config);
     // As the pool does, it gets no run before a slot is free for it.
-    let config = DirectConfig { prefetch_per_slot: 0, ..DirectConfig::default() };
+    let config =
+        DirectConfig { prefetch_per_slot: 0, max_prefetch_per_slot: 0, ..DirectConfig::default() };
     Arc::new(over(invoker, &[way], queue, config))
 }
 

@@ -112,7 +112,10 @@ fn executor(workers: Arc<dyn Workers>) -> Arc<RemoteExecutor> {
 
 /// One whose runs are apart: no run waits behind another at a process that may die of that.
 fn apart(workers: Arc<dyn Workers>) -> Arc<RemoteExecutor> {
-    executor_with(workers, DirectConfig { prefetch_per_slot: 0, ..DirectConfig::default() })
+    executor_with(
+        workers,
+        DirectConfig { prefetch_per_slot: 0, max_prefetch_per_slot: 0, ..DirectConfig::default() },
+    )
 }
 
 pub(crate) fn executor_with(

@@ -11,5 +11,6 @@ mod orders;
 mod random;
 mod said;
 mod served;
+mod slow;
 mod support;
 mod values;

@@ -218,7 +218,11 @@ impl Coordinator {
     }
 
     pub(crate) fn greet(worker: &Arc<Worker>, hello: Hello) -> Self {
-        let link = worker.open("peer", &hello).unwrap();
+        Self::greet_as(worker, "peer", hello)
+    }
+
+    pub(crate) fn greet_as(worker: &Arc<Worker>, peer: &str, hello: Hello) -> Self {
+        let link = worker.open(peer, &hello).unwrap();
         let component = (Digest::of(COMPONENT), COMPONENT.to_vec());
         Self {
             worker: Arc::clone(worker),

@@ -71,14 +71,10 @@ impl Scheduler {
         if let Some(until) = host.paused_until {
             reasons.push(Reason::Paused(since(until, now)));
         }
-        let most = if class.exclusive {
-            u64::from(host.slots)
-        } else {
-            host.capacity(self.config.prefetch_per_slot)
-        };
-        if host.slots > 0 && u64::from(host.assigned()) >= most {
+        let before = class.key().unwrap_or(u64::MAX);
+        if host.slots > 0 && u64::from(host.assigned()) >= class.capacity(host) {
             reasons.push(Reason::Busy { runs: host.assigned(), slots: host.slots });
-        } else if host.slots > 0 && self.classes.keep_slot(index, host) {
+        } else if host.slots > 0 && self.classes.keep_room(index, host, before) {
             reasons.push(Reason::KeepsSlot);
         }
         if class.is_barred(host) {

@@ -23,12 +23,8 @@ impl Scheduler {
     /// The hosts are gone through by their load, so where most have the component and there are no
     /// large inputs, the first one is the best.
     pub(super) fn best(&mut self, class: u32, inputs: Option<&[(Digest, u64)]>) -> Option<u32> {
-        let exclusive = self.classes.get(class)?.exclusive;
-        let prefetch = self.config.prefetch_per_slot;
-        let most = FULL_SLOTS.saturating_mul(1 + u64::from(prefetch));
+        let mut end = load_of(self.classes.get(class)?.ahead());
         let inputs = inputs.unwrap_or_default();
-        // What holds resources gets a slot or nothing.
-        let mut end = if exclusive { FULL_SLOTS } else { most };
         let mut best: Option<((Has, u64), u32)> = None;
         let mut compared = 0;
         for (load, index) in self.hosts.by_load() {
@@ -37,7 +33,7 @@ impl Scheduler {
                 break;
             }
             let Some(host) = self.hosts.get(index) else { continue };
-            if !self.classes.accepted(class, index, host, prefetch) {
+            if !self.classes.accepted(class, index, host) {
                 continue;
             }
             if load < FULL_SLOTS {
@@ -144,16 +140,18 @@ impl Scheduler {
         let mut from = (0, 0);
         while let Some((key, number)) = self.classes.next_from(from) {
             let Some(host) = self.hosts.get(index).filter(|host| {
-                host.usable()
-                    && u64::from(host.assigned()) < host.capacity(self.config.prefetch_per_slot)
+                host.usable() && u64::from(host.assigned()) < host.capacity(self.classes.ahead())
             }) else {
                 return;
             };
-            let prefetch = self.config.prefetch_per_slot;
-            if self.classes.accepted(number, index, host, prefetch) {
+            let Some(class) = self.classes.get_mut(number) else { return };
+            if class.accepted(index, host) {
                 self.put_first(now, number, index, actions);
                 // Runs that came back may stand before one that is older than they are.
                 from = self.classes.key(number).map_or((key, number), |new| (new.min(key), number));
+            } else if class.waits_for_room(index, host) {
+                // What is younger does not go before it.
+                return;
             } else {
                 // What the host does not take now, it does not take when it has more.
                 from = (key, number + 1);
@@ -166,7 +164,7 @@ impl Scheduler {
     /// Fills hosts that were kept from getting more than their slots hold, where nothing keeps
     /// them any more.
     pub(super) fn open_up(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        let most = FULL_SLOTS.saturating_mul(1 + u64::from(self.config.prefetch_per_slot));
+        let most = load_of(self.classes.ahead());
         let hosts: Vec<u32> = self
             .hosts
             .by_load()
@@ -177,6 +175,11 @@ impl Scheduler {
             self.fill(now, index, actions);
         }
     }
+}
+
+/// The load of a host that has so many runs for each slot beyond the one in it.
+fn load_of(ahead: u32) -> u64 {
+    FULL_SLOTS.saturating_mul(1 + u64::from(ahead))
 }
 
 /// How many bytes of these inputs the host holds.

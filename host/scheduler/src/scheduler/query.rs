@@ -1,11 +1,12 @@
 //! What can be asked of the scheduler between events. None of it changes anything.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Scheduler;
 use super::trouble::since;
 use crate::host::Host;
-use crate::{Counts, HostId, HostView, LeaseId, Placed, RunNo};
+use crate::{Counts, HostId, HostView, LeaseId, Need, Placed, RunNo};
 
 impl Scheduler {
     /// How many more runs it wants to be given: as many as hosts have places for, and one while
@@ -17,13 +18,22 @@ impl Scheduler {
         let places = if self.classes.exclusive_wait() {
             self.hosts.free_slots()
         } else {
-            self.hosts.free_places()
+            // Of runs that are short hosts take more; which of them come next is not known.
+            let most = self.hosts.slots().saturating_mul(1 + self.ahead as usize);
+            self.hosts.free_places().max(most.saturating_sub(self.runs.len()))
         };
         let places = places.max(usize::from(self.waiting == 0));
         if self.waiting_bytes >= self.config.max_waiting_bytes {
             return 0;
         }
         places.min(self.config.max_waiting.saturating_sub(self.waiting))
+    }
+
+    /// How many runs of this need a slot is given beyond the one in it, as they have turned out so far.
+    /// Runs that are given up with the next host that is lost under them are a kind of their own.
+    #[must_use]
+    pub fn prefetch(&self, need: &Arc<Need>, suspect: bool) -> u32 {
+        self.classes.prefetch(need, suspect)
     }
 
     /// When [`Event::Tick`](crate::Event::Tick) is due if nothing else happens before. None while

@@ -2,27 +2,30 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::class::Classes;
+use crate::class::{Class, Classes};
 use crate::config::MAX_HELD_KNOWN;
 use crate::hosts::Hosts;
 use crate::keys::NumberMap;
+use crate::pace::Pace;
 use crate::run::{At, Run};
 use crate::{Action, Event, HeldInputs, HostId, LeaseId, Need, RefusedWhy, RunNo, SchedulerConfig};
 
 /// Places runs among hosts. Plain functions over state: whoever has it tells it what happened and
 /// when ([`Scheduler::on_event`]), and does what it answers.
 ///
-/// After each event this holds: no run waits while a host that takes runs has room for it (where a
-/// run that gets a slot or nothing waits for one, nothing is given to that host beyond its slots; of the runs
-/// that are given up with the next host that is lost under them it has room for one); no host
-/// has more runs than its slots and what may be prefetched, nor resources in use beyond what it
-/// has; a run is at one host at most under its latest lease, and leases only rise.
+/// After each event this holds: no run waits while a host that takes runs has room for it (of runs that are
+/// short it has room for more, and where older ones wait for it, for no more than of these; of the runs that are given
+/// up with the next host that is lost under them it has room for one); no host has more runs than its slots
+/// and what may be prefetched, nor resources in use beyond what it has; a run is at one host at most under
+/// its latest lease, and leases only rise.
 pub struct Scheduler {
     pub(super) config: SchedulerConfig,
     pub(super) hosts: Hosts,
     pub(super) classes: Classes,
+    /// How many runs a slot is given ahead of the class that a run of ended last.
+    pub(super) ahead: u32,
     pub(super) runs: NumberMap<RunNo, Run>,
     pub(super) waiting: usize,
     /// Bytes of the arguments of those that wait.
@@ -62,9 +65,11 @@ impl Scheduler {
     /// A scheduler without hosts and runs.
     #[must_use]
     pub fn new(config: SchedulerConfig) -> Self {
+        let pace = Pace::new(config.prefetch_per_slot, config.max_prefetch_per_slot);
         Self {
             hosts: Hosts::new(config.prefetch_per_slot),
-            classes: Classes::default(),
+            classes: Classes::new(pace),
+            ahead: pace.ahead(),
             runs: NumberMap::default(),
             waiting: 0,
             waiting_bytes: 0,
@@ -86,7 +91,9 @@ impl Scheduler {
                 self.ready(now, run, &need, (input_bytes, inputs), actions);
             }
             Event::Started { run, lease } => self.has_started(run, lease),
-            Event::Ended { host, run, lease } => self.ended(now, host, run, lease, actions),
+            Event::Ended { host, run, lease, took } => {
+                self.ended(now, host, (run, lease), took, actions);
+            }
             Event::HandBack { host, run, lease, why } => {
                 self.handed_back(now, host, run, lease, why, actions);
             }
@@ -119,11 +126,11 @@ impl Scheduler {
             Event::HostDraining { host } => self.host_draining(now, host, actions),
             Event::Tick => {}
         }
-        if self.classes.take_exclusive_waited() && self.waiting > 0 {
-            self.open_up(now, actions);
-        }
         if self.check_at.is_some_and(|due| due <= now) {
             self.check(now, actions);
+        }
+        while self.classes.take_freed() && self.waiting > 0 {
+            self.open_up(now, actions);
         }
         self.steal(actions);
     }
@@ -196,8 +203,8 @@ impl Scheduler {
         &mut self,
         now: Instant,
         host: HostId,
-        number: RunNo,
-        lease: LeaseId,
+        (number, lease): (RunNo, LeaseId),
+        took: Option<Duration>,
         actions: &mut Vec<Action>,
     ) {
         let Some((run, at)) = self.under(host, number, lease) else {
@@ -208,10 +215,15 @@ impl Scheduler {
         let class = run.class;
         self.free_place(number, at, true);
         self.runs.remove(&number);
+        let changed = took.is_some_and(|took| self.classes.took(class, took));
+        self.ahead = self.classes.get(class).map_or(self.ahead, Class::ahead);
         self.classes.leave(class);
         self.tally.taken += 1;
         actions.push(Action::Take { run: number, lease });
         self.fill(now, at.host, actions);
+        if changed {
+            self.place_class(now, class, actions);
+        }
     }
 
     fn expire(&mut self, number: RunNo, actions: &mut Vec<Action>) {

@@ -73,7 +73,7 @@ impl Scheduler {
     fn taker(&mut self, class: u32, hosts: &[u32]) -> Option<HostId> {
         hosts.iter().find_map(|index| {
             let host = self.hosts.get(*index)?;
-            let takes = host.open_slots() > 0 && self.classes.accepted(class, *index, host, 0);
+            let takes = host.open_slots() > 0 && self.classes.accepted_in_slot(class, *index, host);
             takes.then_some(host.id)
         })
     }

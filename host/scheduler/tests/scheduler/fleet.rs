@@ -122,8 +122,13 @@ impl Fleet {
     }
 
     pub(crate) fn end(&mut self, run: u64) -> Vec<Action> {
+        self.end_after(run, None)
+    }
+
+    /// The same of a run of which it is known how long it took.
+    pub(crate) fn end_after(&mut self, run: u64, took: Option<Duration>) -> Vec<Action> {
         let Placed { host, lease, .. } = self.place(run).expect("it is at a host");
-        self.tell(Event::Ended { host, run: RunNo(run), lease })
+        self.tell(Event::Ended { host, run: RunNo(run), lease, took })
     }
 
     pub(crate) fn hand_back(&mut self, run: u64, why: HandBackWhy) -> Vec<Action> {

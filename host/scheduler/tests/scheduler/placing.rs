@@ -1,6 +1,7 @@
 //! Which host a run goes to.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sandmill_core::CallOptions;
 use sandmill_scheduler::{Action, Event, HostId, LeaseId, RefusedWhy, RunNo, SchedulerConfig};
@@ -118,11 +119,49 @@ fn runs_that_hold_resources_get_a_slot_and_are_not_starved_by_others() {
     );
     assert_eq!(assigned(&fleet.end(1)), []);
     assert_eq!(assigned(&fleet.end(2)), [(10, 0), (20, 0), (21, 0)]);
-    // One that is not wanted any more keeps nobody waiting.
+    // It keeps nothing from those that have waited for longer.
     fleet.ready(11, &asking(&[("gpu", 1.0)]));
-    assert_eq!(assigned(&fleet.end(3)), [(22, 0)], "the gpu is taken: it waits for that");
-    assert_eq!(assigned(&fleet.end(10)), [], "now it waits for a slot");
-    assert_eq!(assigned(&fleet.withdraw(11)), [(23, 0)]);
+    assert_eq!(assigned(&fleet.end(3)), [(22, 0)]);
+    assert_eq!(assigned(&fleet.end(10)), [(23, 0)]);
+}
+
+#[test]
+fn of_runs_that_are_short_a_host_has_many_and_as_few_of_others_as_before() {
+    let mut fleet = Fleet::new(1);
+    fleet.hosts(&[1]);
+    let short = Some(Duration::from_micros(10));
+    fleet.ready_all(0..100, &plain());
+    for run in 0..10 {
+        assert!(fleet.scheduler.counts().placed <= 1 << (run + 1), "it goes up by steps");
+        fleet.end_after(run, short);
+    }
+    assert_eq!(fleet.scheduler.prefetch(&plain(), false), 64);
+    assert_eq!(fleet.scheduler.counts().placed, 65);
+    // What came later waits until there is as little as it is given itself, and longer than those
+    // that came before.
+    let long = need("long", &CallOptions::default());
+    assert_eq!(fleet.ready(200, &long), [], "it is only busy");
+    fleet.ready_all(300..400, &plain());
+    for run in 10..98 {
+        assert!(!assigned(&fleet.end_after(run, short)).contains(&(200, 0)), "after {run}");
+    }
+    assert_eq!(fleet.scheduler.counts().placed, 2, "what is younger does not go before it");
+    let next = assigned(&fleet.end_after(98, short));
+    assert_eq!(next[..2], [(200, 0), (300, 0)], "then it is their turn");
+    assert_eq!(fleet.scheduler.counts().placed, 65);
+}
+
+#[test]
+fn a_run_that_is_not_wanted_any_more_keeps_nobody_waiting() {
+    let mut fleet = Fleet::new(1);
+    let mut host = spec(0, 2);
+    host.resources = resources(&[("gpu", 1.0)]);
+    fleet.up(0, host);
+    fleet.ready_all(0..4, &plain());
+    fleet.ready(10, &asking(&[("gpu", 1.0)]));
+    fleet.ready_all(20..30, &plain());
+    assert_eq!(assigned(&fleet.end(0)), [], "it waits for a slot");
+    assert_eq!(assigned(&fleet.withdraw(10)), [(20, 0)]);
 }
 
 #[test]
@@ -183,7 +222,7 @@ fn leases_begin_where_they_are_told_and_only_the_latest_counts() {
     fleet.down(first.host.0);
     let second = fleet.place(0).unwrap();
     assert_eq!(second.lease, LeaseId(71));
-    let end = |host, lease| Event::Ended { host, run: RunNo(0), lease };
+    let end = |host, lease| Event::Ended { host, run: RunNo(0), lease, took: None };
     for (host, lease) in
         [(first.host, first.lease), (first.host, second.lease), (second.host, first.lease)]
     {

@@ -32,7 +32,8 @@ enum Step {
     /// Of a number that there is already.
     ReadyAgain(usize),
     Start(usize),
-    End(usize),
+    /// With how many microseconds it took, if it did.
+    End(usize, u64),
     /// The end of any placement there ever was.
     EndAny(usize),
     /// The end of a placement, by another host.
@@ -53,6 +54,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(HandBackWhy::NeverArrived),
         1 => Just(HandBackWhy::Refused),
     ];
+    // Far below, about and above what makes runs short.
+    let took = prop_oneof![Just(0), Just(1), 500..3_000_u64, Just(1_000_000)];
     let step = prop_oneof![
         5 => host.clone().prop_map(Step::Up),
         2 => host.clone().prop_map(Step::Down),
@@ -64,7 +67,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         20 => (0..NEEDS).prop_map(Step::Ready),
         1 => pick.clone().prop_map(Step::ReadyAgain),
         6 => pick.clone().prop_map(Step::Start),
-        12 => pick.clone().prop_map(Step::End),
+        12 => (pick.clone(), took).prop_map(|(pick, took)| Step::End(pick, took)),
         1 => pick.clone().prop_map(Step::EndAny),
         1 => (pick.clone(), host).prop_map(|(pick, host)| Step::EndElsewhere(pick, host)),
         3 => (pick.clone(), why).prop_map(|(pick, why)| Step::HandBack(pick, why)),
@@ -130,7 +133,7 @@ struct RunSeen {
 
 struct World {
     scheduler: Scheduler,
-    prefetch: u32,
+    most: u32,
     now: Instant,
     needs: [Arc<Need>; NEEDS],
     hosts: BTreeMap<HostId, HostSeen>,
@@ -143,9 +146,10 @@ struct World {
 }
 
 impl World {
-    fn new(prefetch: u32) -> Self {
+    fn new(prefetch: u32, most: u32) -> Self {
         let config = SchedulerConfig {
             prefetch_per_slot: prefetch,
+            max_prefetch_per_slot: most,
             max_waiting: MAX_WAITING,
             max_hosts_lost: MAX_HOSTS_LOST,
             first_lease: 1_000,
@@ -153,7 +157,7 @@ impl World {
         };
         Self {
             scheduler: Scheduler::new(config),
-            prefetch,
+            most: most.max(prefetch),
             now: Instant::now(),
             needs: needs(),
             hosts: BTreeMap::new(),
@@ -203,17 +207,18 @@ impl World {
                 let (_, run, lease) = self.pick_placed(pick)?;
                 Event::Started { run, lease }
             }
-            Step::End(pick) => {
+            Step::End(pick, micros) => {
                 let (host, run, lease) = self.pick_placed(pick)?;
-                Event::Ended { host, run, lease }
+                let took = (micros > 0).then(|| Duration::from_micros(micros));
+                Event::Ended { host, run, lease, took }
             }
             Step::EndAny(pick) => {
                 let (host, run, lease) = self.pick_any(pick)?;
-                Event::Ended { host, run, lease }
+                Event::Ended { host, run, lease, took: None }
             }
             Step::EndElsewhere(pick, host) => {
                 let (_, run, lease) = self.pick_any(pick)?;
-                Event::Ended { host: HostId(host), run, lease }
+                Event::Ended { host: HostId(host), run, lease, took: None }
             }
             Step::HandBack(pick, why) => {
                 let (host, run, lease) = self.pick_placed(pick)?;
@@ -265,7 +270,7 @@ impl World {
     /// Whether the event tells of a run where it is.
     fn current(&self, event: &Event) -> bool {
         match event {
-            Event::Ended { host, run, lease } | Event::HandBack { host, run, lease, .. } => {
+            Event::Ended { host, run, lease, .. } | Event::HandBack { host, run, lease, .. } => {
                 self.runs.get(run).is_some_and(|seen| seen.at == Some((*host, *lease)))
             }
             _ => false,
@@ -369,7 +374,10 @@ impl World {
             }
             Action::Stale { host, run, lease } => {
                 assert!(!current);
-                assert_eq!(*event, Event::Ended { host, run, lease });
+                let of = (host, run, lease);
+                assert!(
+                    matches!(*event, Event::Ended { host, run, lease, .. } if (host, run, lease) == of)
+                );
             }
             Action::Lost { run, host, hosts_lost, why } => {
                 assert!(matches!(event, Event::HostDown { host: down, .. } if *down == host));
@@ -454,10 +462,10 @@ impl World {
                 .filter(|seen| seen.at.is_some_and(|(at, _)| at == *id))
                 .collect();
             let (slots, runs) = (host.spec.slots as usize, here.len());
-            let capacity = slots * (1 + self.prefetch as usize);
             let suspects = here.iter().filter(|seen| is_suspect(seen)).count();
             assert!(suspects <= 1, "{id} has {suspects} runs that are to be tried apart");
-            assert!(runs <= capacity, "{id} has {runs} runs in {slots} slots");
+            let most = slots * (1 + self.most as usize);
+            assert!(runs <= most, "{id} has {runs} runs in {slots} slots");
             let total = host.spec.resources.get("gpu").millionths();
             let used: u64 = here.iter().map(|seen| gpus(seen)).sum();
             assert!(used <= total, "{used} gpus are in use of {total}");
@@ -469,21 +477,15 @@ impl World {
             if !usable(host) {
                 continue;
             }
-            places += capacity - runs;
-            let keeps = runs >= slots
-                && waiting.iter().any(|(_, seen)| {
-                    self.is_exclusive(seen)
-                        && self.fits(seen, host)
-                        && used + gpus(seen) <= total
-                        && !self.is_barred(seen, *id)
-                });
+            places += most - runs;
+            let suits = |seen: &RunSeen| {
+                self.fits(seen, host) && used + gpus(seen) <= total && !self.is_barred(seen, *id)
+            };
+            // Whether it is older is looked at elsewhere.
+            let keeps =
+                waiting.iter().any(|(_, seen)| suits(seen) && runs >= self.capacity(seen, slots));
             for (run, seen) in &waiting {
-                let room = if self.is_exclusive(seen) {
-                    runs < slots && used + gpus(seen) <= total
-                } else {
-                    runs < capacity && !keeps
-                };
-                let room = room && self.fits(seen, host) && !self.is_barred(seen, *id);
+                let room = runs < self.capacity(seen, slots) && !keeps && suits(seen);
                 assert!(!room, "{run:?} waits and {id} has room");
             }
         }
@@ -506,6 +508,16 @@ impl World {
         let room = self.scheduler.room();
         assert!(room <= places.max(1) && (room + waiting.len() <= MAX_WAITING || room == 0));
         assert!(self.scheduler.next_deadline().is_none_or(|due| due > self.now));
+    }
+
+    /// How many runs a host may have for it to get one of these.
+    fn capacity(&self, seen: &RunSeen, slots: usize) -> usize {
+        let need = &self.needs[seen.need];
+        let ahead = match self.is_exclusive(seen) {
+            true => 0,
+            false => self.scheduler.prefetch(need, is_suspect(seen)) as usize,
+        };
+        slots * (1 + ahead)
     }
 
     /// No host is idle beside one where runs wait that it could take, with nothing asked back.
@@ -543,7 +555,7 @@ impl World {
             self.step(&Step::Up(host));
         }
         while self.pick_placed(0).is_some() {
-            self.step(&Step::End(0));
+            self.step(&Step::End(0, 0));
         }
         // What nobody can ever take is left: the last kind, and those that need more than there is.
         let stuck: Vec<RunNo> = self.runs.keys().copied().collect();
@@ -571,8 +583,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_every_rule_holds(prefetch in 0..3_u32, steps in steps()) {
-        let mut world = World::new(prefetch);
+    fn whatever_happens_every_rule_holds(
+        prefetch in 0..3_u32,
+        most in prop_oneof![Just(0), Just(2), Just(9)],
+        steps in steps(),
+    ) {
+        let mut world = World::new(prefetch, most);
         for step in &steps {
             world.step(step);
         }

@@ -1,7 +1,7 @@
 //! Classes of runs: what a run needs of a worker. Each has a subject and a consumer of its own, so
 //! that a worker takes only what it can make. Which worker satisfies which is for the executors.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::kv;
@@ -13,7 +13,7 @@ use tokio_stream::StreamExt as _;
 use super::connect::Engine;
 use super::error::EngineError;
 use super::layout::{compare, consumer_missing, same};
-use super::limits::{CLASS_AGE, MAX_ACK_PENDING, MAX_CLASSES};
+use super::limits::{CLASS_AGE, MAX_ACK_PENDING, MAX_BUSY, MAX_CLASSES};
 
 /// What runs need of a worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -147,6 +147,25 @@ impl Engine {
         let info = self.answered("looking at a consumer", info).await?;
         let info = info.map_err(|error| consumer_missing(class.as_str(), &error))?;
         Ok(ClassState { waiting: info.num_pending, taken: info.num_ack_pending })
+    }
+
+    /// The classes that have items, waiting or taken.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn busy_classes(&self) -> Result<HashSet<ClassId>, EngineError> {
+        const WHAT: &str = "looking at the queues";
+        let stream = self.work().await?;
+        let all = self.layout().work_subject(&ClassId("*".to_owned()));
+        let prefix = all.trim_end_matches('*');
+        let mut found = self.bounded(WHAT, stream.info_with_subjects(&all)).await?;
+        let mut busy = HashSet::new();
+        while busy.len() < MAX_BUSY {
+            let Some(next) = self.answered(WHAT, found.next()).await? else { break };
+            let (subject, _) = next.map_err(|error| EngineError::failed(WHAT, error))?;
+            busy.extend(subject.strip_prefix(prefix).map(|id| ClassId(id.to_owned())));
+        }
+        Ok(busy)
     }
 
     /// All classes that are known now.

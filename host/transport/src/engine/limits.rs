@@ -74,6 +74,8 @@ pub const MARKER_AGE: Duration = Duration::from_secs(60);
 pub const CLASS_REFRESH: Duration = Duration::from_secs(60 * 60);
 /// Classes that one coordinator uses, and that one worker knows of.
 pub const MAX_CLASSES: usize = 1_024;
+/// Classes with items that are looked at: those of many coordinators.
+pub const MAX_BUSY: usize = 16_384;
 
 /// How long a worker may be silent of an item before the server gives it to another.
 pub const ACK_WAIT: Duration = Duration::from_secs(15);

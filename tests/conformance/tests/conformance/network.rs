@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sandmill::core::CancelToken;
+use sandmill::core::{CancelToken, TraceContext};
 use sandmill::{CallOptions, EndKind, Grants, TrapKind};
 use sandmill_test_conformance::{Bench, LONG, Ran};
 use serde_json::{Value, json};
@@ -21,6 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
         datagrams_go_to_granted_peers_and_come_from_them,
         only_granted_names_are_looked_up,
         a_granted_server_is_asked,
+        requests_are_part_of_the_trace_of_their_run,
         other_servers_are_not_asked,
         a_server_without_tls_is_an_ordinary_failure,
         requests_end_with_their_run,
@@ -70,15 +71,31 @@ fn echo(mut stream: TcpStream) {
 }
 
 /// Answers with the request's first line.
-fn page(mut stream: TcpStream) {
+fn page(stream: TcpStream) {
+    answer(stream, |request| request.lines().next().map(str::to_owned));
+}
+
+/// Answers with the trace that the request says to be part of.
+fn trace(stream: TcpStream) {
+    answer(stream, |request| {
+        let named = |line: &str| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("traceparent").then(|| value.trim().to_owned())
+        };
+        request.lines().find_map(named)
+    });
+}
+
+/// Answers with a part of the request's head.
+fn answer(mut stream: TcpStream, part: fn(&str) -> Option<String>) {
     let mut request = Vec::new();
     let mut byte = [0];
     while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read > 0) {
         request.push(byte[0]);
     }
-    let line = request.split(|&byte| byte == b'\r').next().unwrap_or_default();
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", line.len());
-    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(line));
+    let text = part(&String::from_utf8_lossy(&request)).unwrap_or_default();
+    let length = text.len();
+    let _ = write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{text}");
 }
 
 /// Answers at once, and not in the way that it was asked.
@@ -208,6 +225,23 @@ fn a_granted_server_is_asked(bench: &Bench) {
         let ran = get(bench, &http(std::slice::from_ref(&authority)), "http", &authority);
         assert_eq!(ran.value::<(u16, String)>(), (200, "GET /a?b HTTP/1.1".to_owned()));
     }
+}
+
+fn requests_are_part_of_the_trace_of_their_run(bench: &Bench) {
+    let authority = server(trace).to_string();
+    let arguments = json!({ "scheme": "http", "authority": authority, "path": "/" }).to_string();
+    let asked = |trace: Option<TraceContext>| {
+        let ran = bench.run_with("network", "http_get", &arguments, |options| {
+            options.grants = http(std::slice::from_ref(&authority));
+            options.trace = trace;
+        });
+        (ran.future.id(), ran.value::<(u16, String)>().1)
+    };
+    assert_eq!(asked(None).1, "");
+    let trace: TraceContext =
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().unwrap();
+    let (run, said) = asked(Some(trace));
+    assert_eq!(said, trace.below(run).to_string());
 }
 
 fn other_servers_are_not_asked(bench: &Bench) {

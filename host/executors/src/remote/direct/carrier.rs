@@ -41,6 +41,7 @@ impl Carrier {
         let clock = Clock::system();
         let scheduler = Scheduler::new(SchedulerConfig {
             prefetch_per_slot: config.prefetch_per_slot,
+            max_prefetch_per_slot: config.max_prefetch_per_slot,
             pending_notice_after: config.pending_notice_after,
             // Leases of a later process are above those of an earlier one.
             first_lease: clock.now().as_micros().max(1),
@@ -191,7 +192,7 @@ impl Carrier {
         end: End,
     ) {
         self.taking = Some(Report::unstarted(end));
-        self.tell(Event::Ended { host, run, lease });
+        self.tell(Event::Ended { host, run, lease, took: None });
         self.taking = None;
     }
 

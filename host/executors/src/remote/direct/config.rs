@@ -63,8 +63,11 @@ pub struct DirectConfig {
     pub grace: Duration,
     /// See [`DEFAULT_CONNECT_TIMEOUT`].
     pub connect_timeout: Duration,
-    /// Runs that a host is given beyond its slots, for each slot.
+    /// Runs that a host is given beyond its slots, for each slot, at least.
     pub prefetch_per_slot: u32,
+    /// The same at most, of runs that are over within
+    /// [`PREFETCH_HORIZON`](sandmill_scheduler::PREFETCH_HORIZON) together.
+    pub max_prefetch_per_slot: u32,
     /// How long runs wait for busy hosts before that is said of them.
     pub pending_notice_after: Duration,
 }
@@ -79,6 +82,7 @@ impl Default for DirectConfig {
             grace: DEFAULT_GRACE,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             prefetch_per_slot: sandmill_scheduler::DEFAULT_PREFETCH_PER_SLOT,
+            max_prefetch_per_slot: sandmill_scheduler::DEFAULT_MAX_PREFETCH_PER_SLOT,
             pending_notice_after: sandmill_scheduler::DEFAULT_PENDING_NOTICE_AFTER,
         }
     }

@@ -1,14 +1,14 @@
 //! What links have to say, taken up: connections that come and go, and what workers tell of runs.
 
 use std::collections::HashSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sandmill_core::Report;
 use sandmill_scheduler::{Event, HandBackWhy, HostId, LeaseId, RunNo};
 use sandmill_transport::message::{
     FromWorker, Goodbye, HandBack, Note, Noted, RunLease, RunReport, Welcome,
 };
-use sandmill_wire::{End, EndKind};
+use sandmill_wire::{End, EndKind, Outcome};
 
 use super::super::fleet::HostState;
 use super::answers::{Answer, answer, fetched};
@@ -281,8 +281,11 @@ impl Carrier {
     }
 
     fn take_report(&mut self, host: HostId, run: RunNo, of: RunLease, report: Report) {
+        // What was stopped or broke says nothing of how long the others will take.
+        let (micros, ended) = (report.usage.wall_micros, &report.outcome);
+        let took = matches!(ended, Outcome::Value(_)).then(|| Duration::from_micros(micros));
         self.taking = Some(report);
-        self.tell(Event::Ended { host, run, lease: LeaseId(of.lease.0) });
+        self.tell(Event::Ended { host, run, lease: LeaseId(of.lease.0), took });
         self.taking = None;
         if let Some(host) = self.host_mut(host) {
             host.outbox.settled(of);

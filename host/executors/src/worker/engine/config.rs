@@ -10,6 +10,8 @@ pub const LIST_EVERY: Duration = Duration::from_secs(5);
 pub const PULL_WAIT: Duration = Duration::from_secs(2);
 /// The same where there are more classes than pulls that a worker may make at a time.
 pub const TURN_WAIT: Duration = Duration::from_millis(200);
+/// How often a worker looks then which classes have items.
+pub const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Pulls that a worker with an idle slot makes at a time beyond what it may have in hand, one for each
 /// class that nothing is asked of yet.
 pub(super) const PULLS_BEYOND: usize = 32;

@@ -79,6 +79,11 @@ impl Hands {
         self.taken.lock().rests_until.is_some_and(|until| until > Instant::now())
     }
 
+    /// For how many items there is room in all.
+    pub(super) const fn most(&self) -> usize {
+        self.most
+    }
+
     /// For how many items room is set aside.
     pub(super) fn taken(&self) -> usize {
         self.taken.lock().items

@@ -10,10 +10,11 @@ mod puller;
 mod serve;
 mod supply;
 mod told;
+mod turns;
 
 pub use config::{
-    BEAT, EngineServeConfig, FEED_IDLE, GIVE_BACK_PAUSE, LIST_EVERY, PULL_WAIT, SAY_AGAIN,
-    TURN_WAIT,
+    BEAT, EngineServeConfig, FEED_IDLE, GIVE_BACK_PAUSE, LIST_EVERY, LOOK_EVERY, PULL_WAIT,
+    SAY_AGAIN, TURN_WAIT,
 };
 pub(crate) use hands::lacks;
 pub use serve::{enlist, list_workers, serve};

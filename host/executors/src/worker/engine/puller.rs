@@ -1,9 +1,9 @@
 //! Pulls items of the classes that the worker can make, as many as it has room for, and gives each
 //! to its session.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sandmill_transport::engine::{
     Class, ClassId, ClassNews, Engine, EngineError, ItemQueue, MAX_CLASSES, Pulled,
@@ -14,10 +14,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::super::worker::Worker;
-use super::config::{EngineServeConfig, FEED_QUEUE, PULL_WAIT, PULLS_BEYOND, TRY_MOST, TURN_WAIT};
+use super::config::{
+    EngineServeConfig, FEED_QUEUE, LOOK_EVERY, PULL_WAIT, PULLS_BEYOND, TRY_MOST, TURN_WAIT,
+};
 use super::feed::feed;
 use super::hands::{Hands, Hold, satisfies};
 use super::items::Given;
+use super::turns::Turns;
 
 /// A class that the worker can make.
 struct Known {
@@ -37,8 +40,10 @@ pub(super) struct Puller {
     config: EngineServeConfig,
     hands: Arc<Hands>,
     classes: HashMap<ClassId, Known>,
-    /// Whose turn it is.
-    turns: VecDeque<ClassId>,
+    turns: Turns,
+    /// The look at which classes have items, where there are more than can be asked at a time.
+    looks: JoinSet<Result<HashSet<ClassId>, EngineError>>,
+    looked_at: Option<Instant>,
     pulls: JoinSet<Came>,
     /// The room that each of them holds.
     holds: HashMap<Id, Hold>,
@@ -59,7 +64,9 @@ impl Puller {
             config,
             hands,
             classes: HashMap::new(),
-            turns: VecDeque::new(),
+            turns: Turns::default(),
+            looks: JoinSet::new(),
+            looked_at: None,
             pulls: JoinSet::new(),
             holds: HashMap::new(),
             late: JoinSet::new(),
@@ -95,6 +102,11 @@ impl Puller {
                     if let (Ok((_, came)), Some(hold)) = (came, hold) {
                         self.came(came, hold).await;
                     }
+                }
+                Some(found) = self.looks.join_next() => {
+                    self.looked_at = Some(Instant::now());
+                    // Where it cannot be known, each has its turn.
+                    self.turns.found(found.ok().and_then(Result::ok));
                 }
                 Some(came) = self.late.join_next() => self.came_late(came.ok()).await,
                 Some(ended) = self.serving.join_next_with_id() => self.ended(ended),
@@ -142,13 +154,13 @@ impl Puller {
                     return;
                 }
                 if satisfies(self.worker.config(), &class) {
-                    self.turns.push_back(id.clone());
+                    self.turns.add(id.clone());
                     self.classes.insert(id, Known { class: *class, queue: None, pulls: 0 });
                 }
             }
             ClassNews::Gone(id) => {
                 self.classes.remove(&id);
-                self.turns.retain(|turn| *turn != id);
+                self.turns.remove(&id);
             }
         }
     }
@@ -158,29 +170,24 @@ impl Puller {
         if !self.engine.is_up() || !self.worker.is_open() {
             return;
         }
-        let mut passed = HashSet::new();
-        while passed.len() < self.turns.len() {
-            let Some(id) = self.turns.pop_front() else { return };
-            self.turns.push_back(id.clone());
+        // Kinds of runs are known for long after the last run of theirs, so most have nothing.
+        let is_crowded = self.turns.len() > self.reach();
+        if is_crowded && self.has_room() {
+            self.look();
+        } else if !is_crowded {
+            self.turns.found(None);
+        }
+        self.turns.begin();
+        while self.has_room() {
+            let Some(id) = self.turns.next() else { return };
+            let is_idle = self.is_idle();
             let Some(known) = self.classes.get_mut(&id) else { continue };
-            // While a slot has nothing, no class is to wait for pulls of others to be over, since
-            // nobody knows which of them will get anything.
-            let in_hand = self.hands.taken().saturating_sub(self.pulls.len());
-            let is_idle = in_hand < self.worker.config().slots;
-            if !is_idle && self.hands.rests() {
-                // The next that ends here has this looked at again.
-                return;
-            }
             let beyond = if is_idle && known.pulls == 0 { PULLS_BEYOND } else { 0 };
-            let Some(hold) = self.hands.hold(&known.class.resources, beyond) else {
-                passed.insert(id);
-                continue;
-            };
+            let Some(hold) = self.hands.hold(&known.class.resources, beyond) else { continue };
             known.pulls += 1;
-            // Classes that find no room for a pull have their turn soon.
-            let reach = self.hands.free() + self.pulls.len() + 1;
-            let is_tight = self.turns.len() > reach + if is_idle { PULLS_BEYOND } else { 0 };
-            let wait = if is_tight { TURN_WAIT } else { PULL_WAIT };
+            self.turns.begin();
+            // Where others wait for their turn, what has nothing is to be done with soon.
+            let wait = if is_crowded { TURN_WAIT } else { PULL_WAIT };
             let (engine, queue) = (self.engine.clone(), known.queue.clone());
             let pull = self.pulls.spawn(async move {
                 let came = async {
@@ -200,6 +207,39 @@ impl Puller {
             });
             self.holds.insert(pull.id(), hold);
         }
+    }
+
+    /// Whether a slot has nothing to do: then no class is to wait for pulls of others to be over,
+    /// since nobody knows which of them will get anything.
+    fn is_idle(&self) -> bool {
+        let in_hand = self.hands.taken().saturating_sub(self.pulls.len());
+        in_hand < self.worker.config().slots
+    }
+
+    /// Whether anything may be asked for now. When what leaves no room ends, this is looked at again.
+    fn has_room(&self) -> bool {
+        self.is_idle() || (self.hands.free() > 0 && !self.hands.rests())
+    }
+
+    /// How many classes can be asked at a time.
+    fn reach(&self) -> usize {
+        let beyond = if self.is_idle() { PULLS_BEYOND } else { 0 };
+        let in_hand = self.hands.taken().saturating_sub(self.pulls.len());
+        (self.hands.most() + beyond).saturating_sub(in_hand)
+    }
+
+    /// Looks which classes have items, if nobody looks yet.
+    fn look(&mut self) {
+        if !self.looks.is_empty() {
+            return;
+        }
+        let engine = self.engine.clone();
+        let pause =
+            self.looked_at.map_or(Duration::ZERO, |at| LOOK_EVERY.saturating_sub(at.elapsed()));
+        self.looks.spawn(async move {
+            tokio::time::sleep(pause).await;
+            engine.busy_classes().await
+        });
     }
 
     async fn came(&mut self, came: Came, hold: Hold) {

@@ -60,6 +60,7 @@ async fn give(worker: &Worker, digest: Digest, bytes: &Bytes) -> Result<(), Good
         return Ok(());
     };
     for chunk in bytes.chunks(CHUNK) {
+        receiving.room_for(chunk.len()).await?;
         receiving.push(chunk)?;
     }
     receiving.finish().await
