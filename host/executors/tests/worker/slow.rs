@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandmill_executors::worker::{Receiving, Worker, WorkerConfig};
-use sandmill_transport::message::{Goodbye, Order, Spec, ToWorker};
+use sandmill_transport::message::{Order, Spec, ToWorker};
 use sandmill_wire::Digest;
 
 use crate::support::*;
