@@ -86,6 +86,12 @@ impl Queue {
 
     /// A run that was out has ended, or waits in the queue again.
     pub(crate) fn out_ended(&self, number: u64) {
+        self.out_ended_among(number);
+        self.refill(1);
+    }
+
+    /// The same for one of many, after which [`Queue::refill`] is called.
+    pub(crate) fn out_ended_among(&self, number: u64) {
         let mut inner = self.inner.lock();
         inner.out.remove(&number);
         if inner.stopping {
@@ -93,11 +99,21 @@ impl Queue {
             inner.changes += 1;
             self.work.notify_all();
             self.closing_in(inner);
-        } else if inner.wants_more() {
-            // Each time, and not only when it comes to be so: who was woken then may be waiting
-            // for the source of its map.
+        }
+    }
+
+    /// Has as many taken out as are wanted, now that so many were done with.
+    pub(crate) fn refill(&self, ended: usize) {
+        let inner = self.inner.lock();
+        if ended > 0 && inner.wants_more() {
             drop(inner);
-            self.work.notify_one();
+            // Each time, and not only when it comes to be so, and not one for many: who is woken may
+            // be waiting for the source of its map.
+            if ended > 1 {
+                self.work.notify_all();
+            } else {
+                self.work.notify_one();
+            }
         }
     }
 

@@ -119,6 +119,7 @@ impl Ends {
             self.spoken.wait(&mut line);
         }
         let over = line.closed;
+        let mut ended = 0;
         // Not all at once: where telling one of them runs into an abort, that goes on with the rest.
         for _ in 0..BATCH {
             let Some(word) = line.words.pop_front() else { break };
@@ -127,9 +128,15 @@ impl Ends {
             if relieved {
                 self.told.notify_waiters();
             }
-            self.tell_one(word);
+            ended += usize::from(self.tell_one(word));
             line = self.line.lock();
         }
+        drop(line);
+        // Once for all of them: each would wake the threads that take runs in.
+        if let Some(queue) = self.queue.upgrade() {
+            queue.refill(ended);
+        }
+        let line = self.line.lock();
         !(over && line.words.is_empty())
     }
 
@@ -146,7 +153,8 @@ impl Ends {
         }
     }
 
-    fn tell_one(&self, word: Word) {
+    /// Tells one word; whether a run of the queue has ended with it.
+    fn tell_one(&self, word: Word) -> bool {
         match word {
             Word::Event(of, kind) => of.emit(*kind),
             Word::Started(of) => {
@@ -160,19 +168,20 @@ impl Ends {
                 }
             }
             Word::Finished(of, report) => match &of.route {
-                Route::Queue(held) => self.conclude(held, Some(*report)),
+                Route::Queue(held) => return self.conclude(held, Some(*report)),
                 Route::Lane(answer) => answer.give(*report),
             },
             Word::Expired(of) => match &of.route {
-                Route::Queue(held) => self.conclude(held, None),
+                Route::Queue(held) => return self.conclude(held, None),
                 Route::Lane(answer) => answer.give(of.expiry()),
             },
         }
+        false
     }
 
     /// Ends the attempt at a run of the queue; without a report, because it was not started in time.
-    fn conclude(&self, held: &Held, report: Option<Report>) {
-        let Some(queue) = self.queue.upgrade() else { return };
+    fn conclude(&self, held: &Held, report: Option<Report>) -> bool {
+        let Some(queue) = self.queue.upgrade() else { return false };
         let place = Place::Out(held.number);
         let outside = become_place(&queue, Some(place));
         guarded(|| {
@@ -192,7 +201,8 @@ impl Ends {
             }
         });
         become_place(&queue, outside);
-        queue.out_ended(held.number);
+        queue.out_ended_among(held.number);
+        true
     }
 }
 

@@ -8,7 +8,7 @@ use sandmill_core::Ceiling;
 /// Coordinators that a worker serves at a time by default.
 pub const DEFAULT_SESSIONS: usize = 64;
 /// Runs of one coordinator that may wait at a worker: so many for each of its slots, …
-pub const DEFAULT_WAITING_A_SLOT: usize = 64;
+pub const DEFAULT_WAITING_A_SLOT: usize = 256;
 /// … and so many besides. What is ordered beyond is given back.
 pub const DEFAULT_WAITING_BASE: usize = 256;
 /// Bytes of arguments and grants of one coordinator's runs that wait, by default: 256 MiB. One run
@@ -66,6 +66,13 @@ pub const HEARTBEATS_MISSED: u32 = 3;
 /// The least and the most between two heartbeats, whatever a coordinator asks for.
 pub const HEARTBEAT_BOUNDS: (Duration, Duration) =
     (Duration::from_millis(50), Duration::from_secs(60));
+/// How long a report waits for others to be said with it, while the slots have enough to do.
+pub const REPORT_DELAY: Duration = Duration::from_millis(1);
+/// Reports that are said together at most where they wait for each other.
+pub const REPORTS_TOGETHER: usize = 512;
+/// Runs that wait for each slot while reports wait: enough for the slots to be busy until the next
+/// orders are there.
+pub const ENOUGH_A_SLOT: usize = 32;
 /// The part of the room for components that those may want who were asked for some and have not begun
 /// to bring them, each side by itself: a quarter. One component each may be larger.
 pub const ASKED_SHARE: u64 = 4;

@@ -287,6 +287,14 @@ impl Writer {
             if self.stop.is_cancelled() && self.outbox.closed_for().is_none() {
                 return;
             }
+            if let Some(due) = self.outbox.may_wait_until() {
+                tokio::select! {
+                    () = self.outbox.wake.notified() => continue,
+                    () = tokio::time::sleep_until(due.into()) => {}
+                    () = said.closed() => return,
+                    () = self.stop.cancelled() => {}
+                }
+            }
             let Some(mut messages) = self.outbox.take(self.end.number) else { return };
             if Instant::now() >= beat {
                 beat = Instant::now() + self.heartbeat;

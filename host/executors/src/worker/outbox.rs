@@ -12,7 +12,7 @@ use sandmill_transport::message::{
 use sandmill_wire::{Digest, End, RunId};
 use tokio::sync::Notify;
 
-use super::config::MAX_NOTE_BYTES;
+use super::config::{MAX_NOTE_BYTES, REPORT_DELAY, REPORTS_TOGETHER};
 
 /// Words that wait, beside what runs say, at which no more is read from the link.
 const MAX_WORDS: usize = 8_192;
@@ -44,6 +44,8 @@ struct Pending {
     ended: HashMap<RunId, RunReport>,
     /// The order in which they are said. Some may have been unsaid since.
     ended_order: VecDeque<RunId>,
+    /// Until when they may wait for others, where there is nothing else to say.
+    due: Option<Instant>,
     back: VecDeque<HandBack>,
     news: VecDeque<FromWorker>,
     /// The link that takes what waits.
@@ -55,6 +57,10 @@ struct Pending {
 impl Pending {
     fn words(&self) -> usize {
         self.ended_order.len() + self.back.len() + self.news.len() + self.sure_notes
+    }
+
+    fn is_empty(&self) -> bool {
+        self.words() == 0 && self.notes.is_empty() && self.goodbye.is_none()
     }
 }
 
@@ -91,10 +97,28 @@ impl Outbox {
         self.wake.notify_one();
     }
 
-    /// Has a report said, in place of another of the same run that was not said yet.
-    pub(super) fn ended(&self, report: RunReport) {
-        self.pending.lock().push_report(report);
-        self.wake.notify_one();
+    /// Has a report said, in place of another of the same run that was not said yet. One that may wait
+    /// does so, for a little, for others to go with it.
+    pub(super) fn ended(&self, report: RunReport, may_wait: bool) {
+        let mut pending = self.pending.lock();
+        let is_first = pending.is_empty();
+        pending.push_report(report);
+        let waits = may_wait && pending.ended_order.len() < REPORTS_TOGETHER;
+        if waits && is_first {
+            pending.due = Some(Instant::now() + REPORT_DELAY);
+        } else if !waits {
+            pending.due = None;
+        }
+        let wakes = is_first || pending.due.is_none();
+        drop(pending);
+        if wakes {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Until when what there is to say may wait for more.
+    pub(super) fn may_wait_until(&self) -> Option<Instant> {
+        self.pending.lock().due
     }
 
     /// Whether the report of that run is still to be said.
@@ -112,7 +136,7 @@ impl Outbox {
     }
 
     pub(super) fn hand_back(&self, back: HandBack) {
-        self.pending.lock().back.push_back(back);
+        self.at_once(|pending| pending.back.push_back(back));
         self.wake.notify_one();
     }
 
@@ -128,14 +152,23 @@ impl Outbox {
         self.news(FromWorker::Draining);
     }
 
+    /// Adds something that does not wait.
+    fn at_once(&self, add: impl FnOnce(&mut Pending)) {
+        let mut pending = self.pending.lock();
+        pending.due = None;
+        add(&mut pending);
+    }
+
     fn news(&self, news: FromWorker) {
-        self.pending.lock().news.push_back(news);
+        self.at_once(|pending| pending.news.push_back(news));
         self.wake.notify_one();
     }
 
     /// Has this said as the last word; the first one stands.
     pub(super) fn goodbye(&self, goodbye: Goodbye) {
-        self.pending.lock().goodbye.get_or_insert_with(|| (goodbye, Instant::now()));
+        self.at_once(|pending| {
+            pending.goodbye.get_or_insert_with(|| (goodbye, Instant::now()));
+        });
         self.room.notify_all();
         self.wake.notify_one();
         self.taken.notify_one();
@@ -155,6 +188,7 @@ impl Outbox {
         pending.ended_order.clear();
         reports.for_each(|report| pending.push_report(report));
         pending.news.clear();
+        pending.due = None;
         drop(pending);
         self.wake.notify_one();
     }
@@ -177,6 +211,7 @@ impl Outbox {
     /// another link has come.
     pub(super) fn take(&self, link: u64) -> Option<Vec<FromWorker>> {
         let mut pending = self.pending.lock();
+        pending.due = None;
         if pending.link != link {
             drop(pending);
             // The wake was meant for the other.
@@ -220,6 +255,7 @@ impl Pending {
     }
 
     fn push_note(&mut self, noted: Noted, bytes: usize) {
+        self.due = None;
         // Nobody takes what comes after the last word.
         if self.goodbye.is_none() {
             self.note_bytes += bytes;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::attending::Attending;
 use super::components::Components;
-use super::config::{STARTED_AFTER, WorkerConfig};
+use super::config::{ENOUGH_A_SLOT, STARTED_AFTER, WorkerConfig};
 use super::ending::{self, Wrapped, wrap};
 use super::partials::Partials;
 use super::session::{Held, Kept, Phase, Session, Sessions};
@@ -244,7 +244,8 @@ impl State {
         let report: Option<RunReport> = held.report(run);
         session.sweep_ready();
         if let Some(report) = report {
-            session.outbox.ended(report);
+            let may_wait = session.waiting >= ENOUGH_A_SLOT * self.config.slots;
+            session.outbox.ended(report, may_wait);
         }
         self.bells.changed.notify_waiters();
     }

@@ -83,6 +83,13 @@ impl Scheduler {
         host.into_iter().flat_map(|host| host.runs.iter().map(|(lease, run)| (*run, *lease)))
     }
 
+    /// How many runs a host has for each of its slots.
+    #[must_use]
+    pub fn runs_a_slot(&self, host: HostId) -> Option<u32> {
+        let host = self.hosts.get(self.hosts.index_of(host)?)?;
+        Some(host.assigned() / host.slots.max(1))
+    }
+
     /// All hosts, for a display.
     pub fn hosts(&self, now: Instant) -> impl Iterator<Item = HostView> + '_ {
         self.hosts.iter().map(move |(_, host)| view(now, host))

@@ -127,7 +127,8 @@ fn runs_that_hold_resources_get_a_slot_and_are_not_starved_by_others() {
 
 #[test]
 fn of_runs_that_are_short_a_host_has_many_and_as_few_of_others_as_before() {
-    let mut fleet = Fleet::new(1);
+    let config = SchedulerConfig { max_prefetch_per_slot: 64, ..SchedulerConfig::default() };
+    let mut fleet = Fleet::with(config);
     fleet.hosts(&[1]);
     let short = Some(Duration::from_micros(10));
     fleet.ready_all(0..100, &plain());

@@ -13,6 +13,7 @@ use sandmill_wire::{End, EndKind, Outcome};
 
 use super::super::fleet::HostState;
 use super::carrier::Carrier;
+use super::config::ENOUGH_A_SLOT;
 use super::outbox::Outbox;
 use super::outgoing::Outgoing;
 
@@ -90,6 +91,7 @@ impl Carrier {
         };
         entry.started = false;
         entry.fetching = false;
+        let has = self.scheduler.runs_a_slot(host).unwrap_or(0);
         let call = entry.ticket.call();
         let arguments = call.arguments.clone().into_bytes();
         let order = Outgoing {
@@ -100,7 +102,7 @@ impl Carrier {
             index: call.map_index,
             deadline: call.options.deadline,
         };
-        known.outbox.order(order, &arguments);
+        known.outbox.order(order, &arguments, has > ENOUGH_A_SLOT);
         let by = self.end_by(run);
         self.runs.answer_by(run, by);
     }

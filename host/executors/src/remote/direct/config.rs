@@ -41,6 +41,13 @@ pub const NEWS_BATCH: usize = 256;
 pub const MESSAGE_BYTES: usize = 128 << 10;
 /// Items of one message to a worker.
 pub const MESSAGE_ITEMS: usize = 1_024;
+/// How long what need not be said at once waits for more to be said with it: orders for a worker that has
+/// enough to do, and what was settled.
+pub const WORD_DELAY: Duration = Duration::from_millis(1);
+/// Orders and settlements that are said together at most where they wait for each other.
+pub const WORDS_TOGETHER: usize = 512;
+/// Runs that each slot of a worker has while orders for it wait: enough to be busy until they are there.
+pub const ENOUGH_A_SLOT: u32 = 64;
 /// Hosts that may refuse a run before it is given up: they may be short of room, but not for ever.
 pub const MAX_REFUSED: u32 = 10;
 /// Words for one worker that may wait to be said to it before no more is heard from it.

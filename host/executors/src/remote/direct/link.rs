@@ -150,6 +150,13 @@ impl Link {
     async fn say(&self, connection: u64, mouth: &mut dyn Mouth) -> WayError {
         let mut beat = Instant::now() + self.config.heartbeat;
         loop {
+            if let Some(due) = self.outbox.may_wait_until() {
+                tokio::select! {
+                    () = self.outbox.words.notified() => continue,
+                    () = sleep_until(due.into()) => {}
+                    () = self.stop.cancelled() => {}
+                }
+            }
             let messages = match self.outbox.take(connection) {
                 Ok(messages) => messages,
                 Err(why) => return WayError { is_passing: false, ..WayError::passing(why) },

@@ -12,7 +12,7 @@ use sandmill_transport::message::{LeaseId, Payload, RunLease, Spec, ToWorker};
 use sandmill_wire::Digest;
 use tokio::sync::Notify;
 
-use super::config::{MAX_UNSAID, MESSAGE_BYTES, MESSAGE_ITEMS};
+use super::config::{MAX_UNSAID, MESSAGE_BYTES, MESSAGE_ITEMS, WORD_DELAY, WORDS_TOGETHER};
 use super::outgoing::Outgoing;
 use super::specs::Specs;
 
@@ -41,6 +41,8 @@ struct Waiting {
     /// Orders that wait for their arguments to be brought.
     on_the_way: HashMap<LeaseId, RunLease>,
     components: HashSet<Digest>,
+    /// Until when what there is to say may wait for more.
+    due: Option<Instant>,
     hang_up: Option<String>,
     /// Whether the worker cannot be used.
     is_refused: bool,
@@ -88,18 +90,39 @@ impl Outbox {
 
     /// Has this connection ended by its own task.
     pub(super) fn hang_up(&self, why: impl Into<String>) {
-        self.waiting.lock().hang_up = Some(why.into());
-        self.words.notify_one();
+        self.say(false, |waiting| waiting.hang_up = Some(why.into()));
     }
 
-    /// Has a run made; `arguments` are brought first where they go by digest.
-    pub(super) fn order(&self, order: Outgoing, arguments: &Bytes) {
+    /// Adds something to be said. What may wait does so, for a little, for more to go with it.
+    fn say(&self, may_wait: bool, add: impl FnOnce(&mut Waiting)) {
         let mut waiting = self.waiting.lock();
-        if matches!(order.arguments, Payload::Inline(_)) {
-            waiting.orders.push(order);
-            drop(waiting);
+        let is_first = waiting.items() == 0;
+        add(&mut waiting);
+        let waits = may_wait && waiting.items() < WORDS_TOGETHER;
+        if waits && is_first {
+            waiting.due = Some(Instant::now() + WORD_DELAY);
+        } else if !waits {
+            waiting.due = None;
+        }
+        let wakes = is_first || waiting.due.is_none();
+        drop(waiting);
+        if wakes {
             self.words.notify_one();
+        }
+    }
+
+    /// Until when what there is to say may wait for more.
+    pub(super) fn may_wait_until(&self) -> Option<Instant> {
+        self.waiting.lock().due
+    }
+
+    /// Has a run made; `arguments` are brought first where they go by digest. The order may wait where
+    /// the worker has enough to do.
+    pub(super) fn order(&self, order: Outgoing, arguments: &Bytes, may_wait: bool) {
+        if matches!(order.arguments, Payload::Inline(_)) {
+            self.say(may_wait, |waiting| waiting.orders.push(order));
         } else {
+            let mut waiting = self.waiting.lock();
             waiting.on_the_way.insert(order.of.lease, order.of);
             let transfer = Transfer::Arguments(Box::new(order), arguments.clone());
             waiting.transfers.push_back(transfer);
@@ -110,12 +133,11 @@ impl Outbox {
 
     /// The arguments of an order were brought: the order goes, if it is still wanted.
     pub(super) fn arguments_are_there(&self, order: Outgoing) {
-        let mut waiting = self.waiting.lock();
-        if waiting.on_the_way.remove(&order.of.lease).is_some() {
-            waiting.orders.push(order);
-            drop(waiting);
-            self.words.notify_one();
-        }
+        self.say(false, |waiting| {
+            if waiting.on_the_way.remove(&order.of.lease).is_some() {
+                waiting.orders.push(order);
+            }
+        });
     }
 
     /// Takes back an order whose arguments are on their way; whether there was one.
@@ -131,18 +153,16 @@ impl Outbox {
     }
 
     pub(super) fn cancel(&self, of: RunLease) {
-        self.waiting.lock().cancel.push(of);
-        self.words.notify_one();
+        self.say(false, |waiting| waiting.cancel.push(of));
     }
 
     pub(super) fn recall(&self, of: RunLease) {
-        self.waiting.lock().recall.push(of);
-        self.words.notify_one();
+        self.say(false, |waiting| waiting.recall.push(of));
     }
 
+    /// A report was taken, and need not be kept. Nobody waits for that.
     pub(super) fn settled(&self, of: RunLease) {
-        self.waiting.lock().settled.push(of);
-        self.words.notify_one();
+        self.say(true, |waiting| waiting.settled.push(of));
     }
 
     /// Has a component brought, once however often it is asked for meanwhile.
@@ -195,6 +215,7 @@ impl Outbox {
         if waiting.connection != connection {
             return Ok(Vec::new());
         }
+        waiting.due = None;
         if let Some(why) = waiting.hang_up.take() {
             return Err(why);
         }
@@ -214,6 +235,12 @@ impl Outbox {
 }
 
 impl Waiting {
+    /// How much there is to say.
+    fn items(&self) -> usize {
+        let asked = self.cancel.len() + self.recall.len() + usize::from(self.hang_up.is_some());
+        self.orders.len() + self.settled.len() + asked
+    }
+
     /// What waits to be said by what the worker itself says.
     fn words(&self) -> usize {
         self.settled.len() + self.cancel.len()
@@ -331,7 +358,7 @@ mod tests {
                 index: None,
                 deadline: None,
             };
-            self.outbox.order(order, arguments);
+            self.outbox.order(order, arguments, false);
         }
 
         /// What was to be brought is there.
