@@ -311,3 +311,39 @@ fn report_bytes(report: &RunReport) -> usize {
 fn back_bytes(back: &HandBack) -> usize {
     ITEM_BYTES + back.why.as_ref().map_or(0, String::len)
 }
+
+#[cfg(test)]
+mod tests {
+    use sandmill_core::Usage;
+    use sandmill_transport::message::{LeaseId, RunReport};
+
+    use super::*;
+
+    fn report() -> RunReport {
+        let of = RunLease { run: RunId::new(), lease: LeaseId(1) };
+        let ending = Ending::Value(Payload::Inline(vec![0xc0].into()));
+        RunReport { of, ending, usage: Usage::default() }
+    }
+
+    #[test]
+    fn reports_wait_for_others_only_where_they_may() {
+        let outbox = Outbox::default();
+        outbox.ended(report(), true);
+        let due = outbox.may_wait_until().expect("it may wait");
+        outbox.ended(report(), true);
+        assert_eq!(outbox.may_wait_until(), Some(due), "the first one says until when");
+        outbox.ended(report(), false);
+        assert_eq!(outbox.may_wait_until(), None);
+        let said = outbox.take(0).unwrap();
+        assert!(matches!(&said[..], [FromWorker::Ended(reports)] if reports.len() == 3));
+        for _ in 0..REPORTS_TOGETHER {
+            outbox.ended(report(), true);
+        }
+        assert_eq!(outbox.may_wait_until(), None, "these are enough");
+        outbox.take(0).unwrap();
+        outbox.ended(report(), true);
+        assert!(outbox.may_wait_until().is_some());
+        outbox.need(Digest::of(b"any"));
+        assert_eq!(outbox.may_wait_until(), None);
+    }
+}

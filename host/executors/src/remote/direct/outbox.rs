@@ -381,6 +381,7 @@ mod tests {
                             self.made += 1;
                         }
                     }
+                    ToWorker::Settled(_) | ToWorker::Cancel(_) => {}
                     other => panic!("{other:?}"),
                 }
             }
@@ -402,6 +403,31 @@ mod tests {
         bench.bring();
         bench.tell();
         assert_eq!(bench.made, bench.asked.len());
+    }
+
+    #[test]
+    fn what_may_wait_does_until_something_may_not() {
+        let mut bench = Bench::new();
+        let of = |lease| RunLease { run: RunId::new(), lease: LeaseId(lease) };
+        assert_eq!(bench.outbox.may_wait_until(), None);
+        bench.outbox.settled(of(1));
+        let due = bench.outbox.may_wait_until().expect("nobody waits for it");
+        bench.outbox.settled(of(2));
+        assert_eq!(bench.outbox.may_wait_until(), Some(due), "the first one says until when");
+        bench.order("t", &Bytes::from_static(b"x"), CallOptions::default());
+        assert_eq!(bench.outbox.may_wait_until(), None);
+        bench.outbox.settled(of(3));
+        assert_eq!(bench.outbox.may_wait_until(), None, "it goes with the order");
+        bench.tell();
+        for lease in 0..WORDS_TOGETHER as u64 {
+            bench.outbox.settled(of(lease));
+        }
+        assert_eq!(bench.outbox.may_wait_until(), None, "these are enough");
+        bench.tell();
+        bench.outbox.settled(of(4));
+        assert!(bench.outbox.may_wait_until().is_some());
+        bench.outbox.cancel(of(5));
+        assert_eq!(bench.outbox.may_wait_until(), None);
     }
 
     #[test]
