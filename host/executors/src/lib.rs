@@ -7,6 +7,7 @@ mod attempt;
 mod inline;
 mod pool;
 pub mod remote;
+mod together;
 pub mod worker;
 
 pub use inline::InlineExecutor;

@@ -13,13 +13,12 @@ use sandmill_wire::{Digest, End, RunId};
 use tokio::sync::Notify;
 
 use super::config::{MAX_NOTE_BYTES, REPORT_DELAY, REPORTS_TOGETHER};
+use crate::together::{Company, Most, in_messages};
 
 /// Words that wait, beside what runs say, at which no more is read from the link.
 const MAX_WORDS: usize = 8_192;
-/// Bytes of one message, roughly: one large item may make it larger by half.
-const MESSAGE_BYTES: usize = 384 << 10;
-/// Items of one message.
-const MESSAGE_ITEMS: usize = 2_048;
+/// What one message has at most, roughly: one large item may make it larger by half.
+const MOST: Most = Most { bytes: 384 << 10, items: 2_048 };
 /// What an item costs beside its payload: ids, names of fields, usage.
 const ITEM_BYTES: usize = 160;
 
@@ -44,8 +43,7 @@ struct Pending {
     ended: HashMap<RunId, RunReport>,
     /// The order in which they are said. Some may have been unsaid since.
     ended_order: VecDeque<RunId>,
-    /// Until when they may wait for others, where there is nothing else to say.
-    due: Option<Instant>,
+    company: Company,
     back: VecDeque<HandBack>,
     news: VecDeque<FromWorker>,
     /// The link that takes what waits.
@@ -104,12 +102,7 @@ impl Outbox {
         let is_first = pending.is_empty();
         pending.push_report(report);
         let waits = may_wait && pending.ended_order.len() < REPORTS_TOGETHER;
-        if waits && is_first {
-            pending.due = Some(Instant::now() + REPORT_DELAY);
-        } else if !waits {
-            pending.due = None;
-        }
-        let wakes = is_first || pending.due.is_none();
+        let wakes = pending.company.joined(is_first, waits.then_some(REPORT_DELAY));
         drop(pending);
         if wakes {
             self.wake.notify_one();
@@ -118,7 +111,7 @@ impl Outbox {
 
     /// Until when what there is to say may wait for more.
     pub(super) fn may_wait_until(&self) -> Option<Instant> {
-        self.pending.lock().due
+        self.pending.lock().company.due()
     }
 
     /// Whether the report of that run is still to be said.
@@ -155,7 +148,7 @@ impl Outbox {
     /// Adds something that does not wait.
     fn at_once(&self, add: impl FnOnce(&mut Pending)) {
         let mut pending = self.pending.lock();
-        pending.due = None;
+        pending.company.goes();
         add(&mut pending);
     }
 
@@ -188,7 +181,7 @@ impl Outbox {
         pending.ended_order.clear();
         reports.for_each(|report| pending.push_report(report));
         pending.news.clear();
-        pending.due = None;
+        pending.company.goes();
         drop(pending);
         self.wake.notify_one();
     }
@@ -211,7 +204,7 @@ impl Outbox {
     /// another link has come.
     pub(super) fn take(&self, link: u64) -> Option<Vec<FromWorker>> {
         let mut pending = self.pending.lock();
-        pending.due = None;
+        pending.company.goes();
         if pending.link != link {
             drop(pending);
             // The wake was meant for the other.
@@ -229,11 +222,11 @@ impl Outbox {
         drop(pending);
         self.room.notify_all();
         self.taken.notify_one();
-        let ended = order.into_iter().filter_map(|run| reports.remove(&run)).collect();
+        let ended = order.into_iter().filter_map(|run| reports.remove(&run));
         let mut messages = Vec::new();
-        in_messages(notes, note_bytes, |notes| messages.push(FromWorker::Notes(notes)));
-        in_messages(ended, report_bytes, |ended| messages.push(FromWorker::Ended(ended)));
-        in_messages(back, back_bytes, |back| messages.push(FromWorker::HandBack(back)));
+        in_messages(notes, MOST, note_bytes, |notes| messages.push(FromWorker::Notes(notes)));
+        in_messages(ended, MOST, report_bytes, |ended| messages.push(FromWorker::Ended(ended)));
+        in_messages(back, MOST, back_bytes, |back| messages.push(FromWorker::HandBack(back)));
         messages.extend(news);
         messages.extend(goodbye.map(FromWorker::Goodbye));
         Some(messages)
@@ -255,29 +248,12 @@ impl Pending {
     }
 
     fn push_note(&mut self, noted: Noted, bytes: usize) {
-        self.due = None;
+        self.company.goes();
         // Nobody takes what comes after the last word.
         if self.goodbye.is_none() {
             self.note_bytes += bytes;
             self.notes.push_back(noted);
         }
-    }
-}
-
-/// Cuts items into messages that are neither long nor large.
-fn in_messages<T>(items: VecDeque<T>, size: impl Fn(&T) -> usize, mut send: impl FnMut(Vec<T>)) {
-    let (mut message, mut bytes) = (Vec::new(), 0);
-    for item in items {
-        let more = size(&item);
-        if !message.is_empty() && (bytes + more > MESSAGE_BYTES || message.len() >= MESSAGE_ITEMS) {
-            send(std::mem::take(&mut message));
-            bytes = 0;
-        }
-        bytes += more;
-        message.push(item);
-    }
-    if !message.is_empty() {
-        send(message);
     }
 }
 

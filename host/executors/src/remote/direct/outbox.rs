@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use super::config::{MAX_UNSAID, MESSAGE_BYTES, MESSAGE_ITEMS, WORD_DELAY, WORDS_TOGETHER};
 use super::outgoing::Outgoing;
 use super::specs::Specs;
+use crate::together::{Company, Most, in_messages};
 
 /// What waits to be said to one worker. Bounded by the runs that the worker is given.
 #[derive(Default)]
@@ -41,8 +42,7 @@ struct Waiting {
     /// Orders that wait for their arguments to be brought.
     on_the_way: HashMap<LeaseId, RunLease>,
     components: HashSet<Digest>,
-    /// Until when what there is to say may wait for more.
-    due: Option<Instant>,
+    company: Company,
     hang_up: Option<String>,
     /// Whether the worker cannot be used.
     is_refused: bool,
@@ -99,12 +99,7 @@ impl Outbox {
         let is_first = waiting.items() == 0;
         add(&mut waiting);
         let waits = may_wait && waiting.items() < WORDS_TOGETHER;
-        if waits && is_first {
-            waiting.due = Some(Instant::now() + WORD_DELAY);
-        } else if !waits {
-            waiting.due = None;
-        }
-        let wakes = is_first || waiting.due.is_none();
+        let wakes = waiting.company.joined(is_first, waits.then_some(WORD_DELAY));
         drop(waiting);
         if wakes {
             self.words.notify_one();
@@ -113,7 +108,7 @@ impl Outbox {
 
     /// Until when what there is to say may wait for more.
     pub(super) fn may_wait_until(&self) -> Option<Instant> {
-        self.waiting.lock().due
+        self.waiting.lock().company.due()
     }
 
     /// Has a run made; `arguments` are brought first where they go by digest. The order may wait where
@@ -215,7 +210,7 @@ impl Outbox {
         if waiting.connection != connection {
             return Ok(Vec::new());
         }
-        waiting.due = None;
+        waiting.company.goes();
         if let Some(why) = waiting.hang_up.take() {
             return Err(why);
         }
@@ -224,12 +219,12 @@ impl Outbox {
         let recall = std::mem::take(&mut waiting.recall);
         let mut messages = Vec::new();
         // What is settled first: it makes room for what is ordered.
-        in_messages(settled, |_| 64, ToWorker::Settled, &mut messages);
+        gathered(settled, |_| 64, ToWorker::Settled, &mut messages);
         waiting.take_orders(&mut messages);
         drop(waiting);
         self.taken.notify_one();
-        in_messages(cancel, |_| 64, ToWorker::Cancel, &mut messages);
-        in_messages(recall, |_| 64, ToWorker::Recall, &mut messages);
+        gathered(cancel, |_| 64, ToWorker::Cancel, &mut messages);
+        gathered(recall, |_| 64, ToWorker::Recall, &mut messages);
         Ok(messages)
     }
 }
@@ -255,9 +250,9 @@ impl Waiting {
                 if self.specs.is_full() {
                     // Before a number stands for another stage.
                     let specs = std::mem::take(&mut specs);
-                    in_messages(specs, size_of_spec, ToWorker::Specs, messages);
+                    gathered(specs, size_of_spec, ToWorker::Specs, messages);
                     let orders = std::mem::take(&mut orders);
-                    in_messages(orders, Outgoing::size, ToWorker::Orders, messages);
+                    gathered(orders, Outgoing::size, ToWorker::Orders, messages);
                     self.specs.start_over();
                 }
                 let spec = self.specs.tell(&outgoing.stage);
@@ -267,8 +262,8 @@ impl Waiting {
             });
             orders.push(outgoing.order(id, now));
         }
-        in_messages(specs, size_of_spec, ToWorker::Specs, messages);
-        in_messages(orders, Outgoing::size, ToWorker::Orders, messages);
+        gathered(specs, size_of_spec, ToWorker::Specs, messages);
+        gathered(orders, Outgoing::size, ToWorker::Orders, messages);
     }
 }
 
@@ -283,26 +278,15 @@ pub(in crate::remote) fn size_of_spec(spec: &Spec) -> usize {
     BASE + spec.task.len() + spec.stage.len() + env + dirs + peers + servers
 }
 
-/// Puts items into as few messages as they fit in.
-fn in_messages<T>(
+/// Adds items in as few messages as they fit in.
+fn gathered<T>(
     items: Vec<T>,
     size: impl Fn(&T) -> usize,
     message: impl Fn(Vec<T>) -> ToWorker,
     messages: &mut Vec<ToWorker>,
 ) {
-    let (mut batch, mut bytes) = (Vec::new(), 0);
-    for item in items {
-        let more = size(&item);
-        if !batch.is_empty() && (bytes + more > MESSAGE_BYTES || batch.len() >= MESSAGE_ITEMS) {
-            messages.push(message(std::mem::take(&mut batch)));
-            bytes = 0;
-        }
-        bytes += more;
-        batch.push(item);
-    }
-    if !batch.is_empty() {
-        messages.push(message(batch));
-    }
+    let most = Most { bytes: MESSAGE_BYTES, items: MESSAGE_ITEMS };
+    in_messages(items, most, size, |items| messages.push(message(items)));
 }
 
 #[cfg(test)]
