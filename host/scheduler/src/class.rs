@@ -261,7 +261,9 @@ impl Classes {
 
     /// How many a slot is given ahead of runs with this need.
     pub(crate) fn prefetch(&self, need: &Arc<Need>, suspect: bool) -> u32 {
-        let index = self.known[usize::from(suspect)].by_need.get(need);
+        let known = &self.known[usize::from(suspect)];
+        let by_address = known.by_address.get(&(Arc::as_ptr(need) as usize));
+        let index = by_address.or_else(|| known.by_need.get(need));
         let class = index.and_then(|index| self.get(*index));
         class.map_or(self.pace.ahead(), Class::ahead)
     }

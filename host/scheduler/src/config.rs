@@ -10,7 +10,7 @@ pub const DEFAULT_PREFETCH_PER_SLOT: u32 = 1;
 pub const DEFAULT_MAX_PREFETCH_PER_SLOT: u32 = 128;
 /// For how long the runs that a slot is given ahead keep it busy, at most, where these are more than
 /// the least.
-pub const PREFETCH_HORIZON: Duration = Duration::from_millis(5);
+pub const PREFETCH_HORIZON: Duration = Duration::from_millis(20);
 /// Bytes of the arguments of a host's runs beyond which it is given no more than the least ahead.
 pub const MAX_PREFETCH_BYTES: u64 = 64 << 20;
 /// Runs that may wait for a host at a time.

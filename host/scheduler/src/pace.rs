@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(after(&mut pace, 5, 10), 64);
         // One that was held up changes little, and many change it soon.
         assert!(after(&mut pace, 1, 10_000) >= 16);
-        assert_eq!(after(&mut pace, 40, 10_000), 1);
+        assert_eq!(after(&mut pace, 60, 30_000), 1);
         assert!(after(&mut pace, 40, 1_000) >= 2);
         let before = pace.ahead();
         assert!(after(&mut pace, 1, 0) <= 2 * before);

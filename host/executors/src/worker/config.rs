@@ -66,13 +66,13 @@ pub const HEARTBEATS_MISSED: u32 = 3;
 /// The least and the most between two heartbeats, whatever a coordinator asks for.
 pub const HEARTBEAT_BOUNDS: (Duration, Duration) =
     (Duration::from_millis(50), Duration::from_secs(60));
-/// How long a report waits for others to be said with it, while the slots have enough to do.
-pub const REPORT_DELAY: Duration = Duration::from_millis(1);
+/// The longest that a report waits for others to be said with it, while the slots have enough to do.
+pub const REPORT_DELAY_MOST: Duration = Duration::from_millis(4);
 /// Reports that are said together at most where they wait for each other.
 pub const REPORTS_TOGETHER: usize = 512;
-/// Runs that wait for each slot while reports wait: enough for the slots to be busy until the next
-/// orders are there.
-pub const ENOUGH_A_SLOT: usize = 32;
+/// For how long each slot has to have enough to do for a report to wait: about twice as long as the next
+/// orders take to be there.
+pub const BACKLOG_LEAST: Duration = Duration::from_micros(400);
 /// The part of the room for components that those may want who were asked for some and have not begun
 /// to bring them, each side by itself: a quarter. One component each may be larger.
 pub const ASKED_SHARE: u64 = 4;

@@ -134,7 +134,7 @@ impl State {
         if !session.outbox.will_say(held.of(run))
             && let Some(report) = held.report(run)
         {
-            session.outbox.ended(report, false);
+            session.outbox.ended(report, None);
         }
     }
 

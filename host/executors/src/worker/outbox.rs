@@ -12,7 +12,7 @@ use sandmill_transport::message::{
 use sandmill_wire::{Digest, End, RunId};
 use tokio::sync::Notify;
 
-use super::config::{MAX_NOTE_BYTES, REPORT_DELAY, REPORTS_TOGETHER};
+use super::config::{MAX_NOTE_BYTES, REPORTS_TOGETHER};
 use crate::together::{Company, Most, in_messages};
 
 /// Words that wait, beside what runs say, at which no more is read from the link.
@@ -96,13 +96,13 @@ impl Outbox {
     }
 
     /// Has a report said, in place of another of the same run that was not said yet. One that may wait
-    /// does so, for a little, for others to go with it.
-    pub(super) fn ended(&self, report: RunReport, may_wait: bool) {
+    /// does so, for so long, for others to go with it.
+    pub(super) fn ended(&self, report: RunReport, patience: Option<Duration>) {
         let mut pending = self.pending.lock();
         let is_first = pending.is_empty();
         pending.push_report(report);
-        let waits = may_wait && pending.ended_order.len() < REPORTS_TOGETHER;
-        let wakes = pending.company.joined(is_first, waits.then_some(REPORT_DELAY));
+        let waits = patience.filter(|_| pending.ended_order.len() < REPORTS_TOGETHER);
+        let wakes = pending.company.joined(is_first, waits);
         drop(pending);
         if wakes {
             self.wake.notify_one();
@@ -295,6 +295,8 @@ mod tests {
 
     use super::*;
 
+    const LONG: Option<Duration> = Some(Duration::from_secs(9));
+
     fn report() -> RunReport {
         let of = RunLease { run: RunId::new(), lease: LeaseId(1) };
         let ending = Ending::Value(Payload::Inline(vec![0xc0].into()));
@@ -304,20 +306,20 @@ mod tests {
     #[test]
     fn reports_wait_for_others_only_where_they_may() {
         let outbox = Outbox::default();
-        outbox.ended(report(), true);
+        outbox.ended(report(), LONG);
         let due = outbox.may_wait_until().expect("it may wait");
-        outbox.ended(report(), true);
+        outbox.ended(report(), LONG);
         assert_eq!(outbox.may_wait_until(), Some(due), "the first one says until when");
-        outbox.ended(report(), false);
+        outbox.ended(report(), None);
         assert_eq!(outbox.may_wait_until(), None);
         let said = outbox.take(0).unwrap();
         assert!(matches!(&said[..], [FromWorker::Ended(reports)] if reports.len() == 3));
         for _ in 0..REPORTS_TOGETHER {
-            outbox.ended(report(), true);
+            outbox.ended(report(), LONG);
         }
         assert_eq!(outbox.may_wait_until(), None, "these are enough");
         outbox.take(0).unwrap();
-        outbox.ended(report(), true);
+        outbox.ended(report(), LONG);
         assert!(outbox.may_wait_until().is_some());
         outbox.need(Digest::of(b"any"));
         assert_eq!(outbox.may_wait_until(), None);

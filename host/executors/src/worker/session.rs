@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::attending::Attending;
+use super::backlog::Backlog;
 use super::outbox::Outbox;
 use super::spec::{Checked, SpecEntry};
 
@@ -121,6 +122,7 @@ pub(super) struct Session {
     pub(super) kept: usize,
     pub(super) kept_bytes: u64,
     pub(super) outbox: Arc<Outbox>,
+    pub(super) backlog: Backlog,
 }
 
 impl Session {
@@ -141,6 +143,7 @@ impl Session {
             kept: 0,
             kept_bytes: 0,
             outbox: Arc::default(),
+            backlog: Backlog::default(),
         }
     }
 

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::attending::Attending;
 use super::components::Components;
-use super::config::{ENOUGH_A_SLOT, STARTED_AFTER, WorkerConfig};
+use super::config::{STARTED_AFTER, WorkerConfig};
 use super::ending::{self, Wrapped, wrap};
 use super::partials::Partials;
 use super::session::{Held, Kept, Phase, Session, Sessions};
@@ -237,6 +237,9 @@ impl State {
         self.leave(id, run);
         let kept = self.keep(wrapped, usage, began);
         let Some(session) = self.sessions.get_mut(&id) else { return };
+        if began {
+            session.backlog.took(usage.wall_micros);
+        }
         let Some(held) = session.runs.get_mut(&run) else { return };
         session.kept += 1;
         session.kept_bytes += kept.bytes;
@@ -244,8 +247,9 @@ impl State {
         let report: Option<RunReport> = held.report(run);
         session.sweep_ready();
         if let Some(report) = report {
-            let may_wait = session.waiting >= ENOUGH_A_SLOT * self.config.slots;
-            session.outbox.ended(report, may_wait);
+            session
+                .outbox
+                .ended(report, session.backlog.patience(session.waiting, self.config.slots));
         }
         self.bells.changed.notify_waiters();
     }

@@ -92,6 +92,7 @@ impl Carrier {
         entry.started = false;
         entry.fetching = false;
         let has = self.scheduler.runs_a_slot(host).unwrap_or(0);
+        let enough = (self.scheduler.prefetch(&entry.stage.need, false) / 2).max(ENOUGH_A_SLOT);
         let call = entry.ticket.call();
         let arguments = call.arguments.clone().into_bytes();
         let order = Outgoing {
@@ -102,7 +103,7 @@ impl Carrier {
             index: call.map_index,
             deadline: call.options.deadline,
         };
-        known.outbox.order(order, &arguments, has > ENOUGH_A_SLOT);
+        known.outbox.order(order, &arguments, has > enough);
         let by = self.end_by(run);
         self.runs.answer_by(run, by);
     }

@@ -46,8 +46,9 @@ pub const MESSAGE_ITEMS: usize = 1_024;
 pub const WORD_DELAY: Duration = Duration::from_millis(1);
 /// Orders and settlements that are said together at most where they wait for each other.
 pub const WORDS_TOGETHER: usize = 512;
-/// Runs that each slot of a worker has while orders for it wait: enough to be busy until they are there.
-pub const ENOUGH_A_SLOT: u32 = 64;
+/// Runs that each slot of a worker has at least while orders for it wait; and half of those that it is
+/// given ahead.
+pub const ENOUGH_A_SLOT: u32 = 4;
 /// Hosts that may refuse a run before it is given up: they may be short of room, but not for ever.
 pub const MAX_REFUSED: u32 = 10;
 /// Words for one worker that may wait to be said to it before no more is heard from it.
