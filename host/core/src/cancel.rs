@@ -14,8 +14,15 @@ pub struct CancelToken(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     cancelled: AtomicBool,
-    wakers: Mutex<Vec<Waker>>,
-    children: Mutex<Children>,
+    /// Most tokens are never waited for and have no children, and each run has one.
+    listeners: Mutex<Option<Box<Listeners>>>,
+}
+
+/// Whoever hears of a cancel.
+#[derive(Default)]
+struct Listeners {
+    wakers: Vec<Waker>,
+    children: Children,
 }
 
 /// Tokens that are cancelled with this one.
@@ -39,11 +46,12 @@ impl CancelToken {
     /// Asks the run to stop. Whether this was the first time.
     pub fn cancel(&self) -> bool {
         let first = !self.0.cancelled.swap(true, Ordering::SeqCst);
-        let wakers = std::mem::take(&mut *self.0.wakers.lock());
-        wakers.into_iter().for_each(Waker::wake);
-        let children = std::mem::take(&mut self.0.children.lock().tokens);
-        for child in children.iter().filter_map(Weak::upgrade) {
-            Self(child).cancel();
+        let listeners = self.0.listeners.lock().take();
+        if let Some(listeners) = listeners {
+            listeners.wakers.into_iter().for_each(Waker::wake);
+            for child in listeners.children.tokens.iter().filter_map(Weak::upgrade) {
+                Self(child).cancel();
+            }
         }
         first
     }
@@ -53,7 +61,8 @@ impl CancelToken {
     pub fn child(&self) -> Self {
         let child = Self::new();
         {
-            let mut children = self.0.children.lock();
+            let mut listeners = self.0.listeners.lock();
+            let children = &mut listeners.get_or_insert_default().children;
             // The calls of a long map come and go; only those that live still are remembered.
             if children.tokens.len() >= children.sweep_at {
                 children.tokens.retain(|token| token.strong_count() > 0);
@@ -79,11 +88,12 @@ impl CancelToken {
         if self.is_cancelled() {
             return Poll::Ready(());
         }
-        let mut wakers = self.0.wakers.lock();
+        let mut listeners = self.0.listeners.lock();
+        let wakers = &mut listeners.get_or_insert_default().wakers;
         if !wakers.iter().any(|waker| waker.will_wake(context.waker())) {
             wakers.push(context.waker().clone());
         }
-        drop(wakers);
+        drop(listeners);
         // A cancel between the first look and the lock found no waker to wake: look again.
         if self.is_cancelled() { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -100,7 +110,9 @@ impl CancelToken {
         while !*rung && !bell.wake.wait_until(&mut rung, until).timed_out() {}
         drop(rung);
         // One that waits often must not leave a waker behind each time.
-        self.0.wakers.lock().retain(|other| !other.will_wake(&waker));
+        if let Some(listeners) = &mut *self.0.listeners.lock() {
+            listeners.wakers.retain(|other| !other.will_wake(&waker));
+        }
         self.is_cancelled()
     }
 }
@@ -156,7 +168,7 @@ mod tests {
         for _ in 0..10 {
             assert!(!token.wait_until(Instant::now() + Duration::from_millis(1)));
         }
-        assert!(token.0.wakers.lock().is_empty());
+        assert!(token.0.listeners.lock().as_ref().unwrap().wakers.is_empty());
         let other = token.child();
         let thread = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(20));
@@ -172,7 +184,8 @@ mod tests {
         let parent = CancelToken::new();
         let kept: Vec<CancelToken> = (0..10).map(|_| parent.child()).collect();
         (0..100_000).for_each(|_| drop(parent.child()));
-        assert!(parent.0.children.lock().tokens.len() <= 2 * SWEEP_AT_LEAST);
+        let remembered = parent.0.listeners.lock().as_ref().unwrap().children.tokens.len();
+        assert!(remembered <= 2 * SWEEP_AT_LEAST);
         parent.cancel();
         assert!(kept.iter().all(CancelToken::is_cancelled));
     }

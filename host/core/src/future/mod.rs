@@ -9,6 +9,7 @@ mod callbacks;
 mod completions;
 mod error;
 mod feed;
+mod kept;
 mod list;
 mod nested;
 mod ordered;

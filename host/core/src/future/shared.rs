@@ -10,6 +10,7 @@ use sandmill_wire::{End, EndKind, RunId};
 
 use super::callbacks::{self, Callback};
 use super::completions::Sink;
+use super::kept::Kept;
 use crate::{
     AttemptEnd, CancelToken, EventKind, Events, LogLevel, LogLine, LogSource, Report, State,
     StateType,
@@ -39,10 +40,27 @@ struct Cell {
     state: State,
     /// How many attempts were started, with those of earlier processes.
     attempts: u32,
-    report: Option<Report>,
+    report: Option<Kept>,
+    /// Whoever is to be told of the end; most runs of a map never have anybody.
+    waiting: Option<Box<Waiting>>,
+}
+
+/// Whoever is to be told of the end of a run.
+#[derive(Default)]
+struct Waiting {
     sinks: Vec<Sink>,
     wakers: Vec<Waker>,
     callbacks: Vec<Callback>,
+}
+
+impl Cell {
+    fn waiting(&mut self) -> &mut Waiting {
+        self.waiting.get_or_insert_default()
+    }
+
+    fn report(&self) -> Option<Report> {
+        self.report.as_ref().map(Kept::report)
+    }
 }
 
 impl Shared {
@@ -65,14 +83,7 @@ impl Shared {
             handles: AtomicUsize::new(1),
             detached: AtomicBool::new(detached),
             distant: false,
-            cell: Mutex::new(Cell {
-                state,
-                attempts,
-                report: None,
-                sinks: Vec::new(),
-                wakers: Vec::new(),
-                callbacks: Vec::new(),
-            }),
+            cell: Mutex::new(Cell { state, attempts, report: None, waiting: None }),
             changed: Condvar::new(),
         }
     }
@@ -110,7 +121,9 @@ impl Shared {
             return true;
         }
         let cell = self.cell.lock();
-        !cell.callbacks.is_empty() || cell.sinks.iter().any(Sink::is_wanted)
+        cell.waiting.as_ref().is_some_and(|waiting| {
+            !waiting.callbacks.is_empty() || waiting.sinks.iter().any(Sink::is_wanted)
+        })
     }
 
     pub(super) fn state(&self) -> State {
@@ -122,7 +135,7 @@ impl Shared {
     }
 
     pub(super) fn report(&self) -> Option<Report> {
-        self.cell.lock().report.clone()
+        self.cell.lock().report()
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -131,7 +144,7 @@ impl Shared {
 
     /// Whether the run has ended with a value.
     pub(super) fn has_succeeded(&self) -> bool {
-        self.cell.lock().report.as_ref().is_some_and(|report| report.outcome.is_success())
+        self.cell.lock().report.as_ref().is_some_and(Kept::is_success)
     }
 
     /// Starts the next attempt, if the run has not ended already; false when it has.
@@ -214,18 +227,18 @@ impl Shared {
 
     fn finish_in(self: &Arc<Self>, mut cell: MutexGuard<'_, Cell>, report: Report, state: State) {
         let usage = report.usage;
-        cell.report = Some(report);
+        cell.report = Some(report.into());
         self.events.emit(self.id, || EventKind::Used(usage));
         self.enter(&mut cell, state);
-        let sinks = std::mem::take(&mut cell.sinks);
-        let wakers = std::mem::take(&mut cell.wakers);
-        let done = std::mem::take(&mut cell.callbacks);
+        let waiting = cell.waiting.take();
         drop(cell);
         // Waiters first: a callback may take its time, and nobody should wait for it.
         self.changed.notify_all();
-        sinks.iter().for_each(Sink::complete);
-        wakers.into_iter().for_each(Waker::wake);
-        callbacks::dispatch(self, done);
+        if let Some(waiting) = waiting {
+            waiting.sinks.iter().for_each(Sink::complete);
+            waiting.wakers.into_iter().for_each(Waker::wake);
+            callbacks::dispatch(self, waiting.callbacks);
+        }
     }
 
     /// Asks the run to stop. One that waits, for a slot or its next attempt, ends at once; one that
@@ -284,16 +297,17 @@ impl Shared {
                 }
             }
         }
-        cell.report.clone()
+        cell.report()
     }
 
     pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<Report> {
         let mut cell = self.cell.lock();
-        if let Some(report) = &cell.report {
-            return Poll::Ready(report.clone());
+        if let Some(report) = cell.report() {
+            return Poll::Ready(report);
         }
-        if !cell.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
-            cell.wakers.push(context.waker().clone());
+        let wakers = &mut cell.waiting().wakers;
+        if !wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+            wakers.push(context.waker().clone());
         }
         Poll::Pending
     }
@@ -306,8 +320,9 @@ impl Shared {
             sink.complete();
         } else {
             // Groups that nobody waits for any more would pile up on a long run.
-            cell.sinks.retain(Sink::is_wanted);
-            cell.sinks.push(sink);
+            let sinks = &mut cell.waiting().sinks;
+            sinks.retain(Sink::is_wanted);
+            sinks.push(sink);
         }
     }
 
@@ -317,7 +332,7 @@ impl Shared {
         if cell.report.is_some() {
             return Some(callback);
         }
-        cell.callbacks.push(callback);
+        cell.waiting().callbacks.push(callback);
         None
     }
 
