@@ -8,9 +8,10 @@ use sandmill_core::{
 use sandmill_wire::End;
 use tokio::runtime::Runtime;
 
+use crate::compile::{CompileCommand, Compiler};
 use crate::compile_cache::CompileCache;
 use crate::config::{SandboxConfig, SandboxError};
-use crate::diagnosis::{CacheDiagnosis, Diagnosis, PoolDiagnosis};
+use crate::diagnosis::{CacheDiagnosis, CompileDiagnosis, Diagnosis, PoolDiagnosis};
 use crate::engine::{self, Engines};
 use crate::epoch::{EPOCH_TICK, Running, Ticker};
 use crate::flow_run;
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) engines: Arc<Engines>,
     pub(crate) prepared: PreparedCache,
     pub(crate) compile_cache: CompileCache,
+    pub(crate) compiler: Compiler,
     ticker: Ticker,
     io: OnceLock<Result<IoRuntime, String>>,
 }
@@ -50,11 +52,13 @@ impl Sandbox {
         }
         let engines = Arc::new(Engines::new(&config)?);
         let compile_cache = CompileCache::open(&config.cache);
+        let compiler = Compiler::new(config.compile.clone(), config.compile_limits.clone());
         Ok(Self(Arc::new(Shared {
             config,
             engines,
             prepared: PreparedCache::default(),
             compile_cache,
+            compiler,
             ticker: Ticker::new(),
             io: OnceLock::new(),
         })))
@@ -87,11 +91,19 @@ impl Sandbox {
             }
             Err(reason) => CacheDiagnosis::Off { reason: reason.to_owned() },
         };
+        let program = |command: &CompileCommand| command.program.clone();
+        let counts = shared.compiler.counts();
+        let compile = CompileDiagnosis {
+            program: shared.compiler.command().map(program),
+            compiled: counts.compiled,
+            unoptimized: counts.unoptimized,
+        };
         Diagnosis {
             wasmtime: WASMTIME_VERSION,
             pool,
             pagemap_scan: engine::pagemap_scan_available(),
             cache,
+            compile,
             epoch_tick: EPOCH_TICK,
         }
     }
