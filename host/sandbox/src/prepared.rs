@@ -131,7 +131,6 @@ fn host_error(message: impl Into<String>) -> End {
 
 impl Prepared {
     fn new(shared: &Arc<Shared>, component: &Component) -> Result<Arc<Self>, End> {
-        precheck::check(component.bytes()).map_err(refused)?;
         let kind = Kind { metered: false, pooled: true };
         let compiled = compile(shared, component, kind)?;
         let imports = check_imports(&compiled)?;
@@ -209,6 +208,8 @@ fn compile(shared: &Arc<Shared>, component: &Component, kind: Kind) -> Result<Co
     if let Some(compiled) = kept {
         return Ok(compiled);
     }
+    // Only what has passed this is ever kept, so what was kept need not be read through again.
+    precheck::check(component.bytes()).map_err(refused)?;
     let code = shared.compiler.compile(&engine, kind.metered, component.bytes())?;
     let (engine, component) = load(shared, kind, &code)
         .map_err(|error| host_error(format!("compiled code cannot be loaded: {error:#}")))?;

@@ -32,7 +32,7 @@ const UNANSWERED: u8 = 1;
 /// to exit with.
 ///
 /// This puts limits on the whole process that cannot be lifted again, and takes its panic hook
-/// away: it is for a process that does nothing else, before that has started threads.
+/// away: it is for a process that does nothing else, before it has started threads.
 #[must_use]
 pub fn compile_child() -> u8 {
     // The host is told of a panic in the answer.

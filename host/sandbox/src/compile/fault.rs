@@ -26,6 +26,10 @@ impl fmt::Display for Limit {
     }
 }
 
+fn shown(time: &Duration) -> String {
+    format_duration(*time)
+}
+
 /// Why there is no code.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
@@ -37,24 +41,24 @@ pub(crate) enum Fault {
     BothLimits(Limit, Limit),
     #[error("the component cannot be compiled: {0}")]
     Broken(String),
-    #[error("the component cannot be compiled: `{}` answered more than {1} bytes", .0.display())]
+    #[error("the component cannot be compiled: `{}` answered more than {} bytes", .0.display(), .1)]
     TooMuch(PathBuf, usize),
     /// It was killed, or ended without an answer.
-    #[error("the component cannot be compiled: `{}` ended without an answer ({1})", .0.display())]
+    #[error("the component cannot be compiled: `{}` ended without an answer ({})", .0.display(), .1)]
     Ended(PathBuf, String),
-    #[error("the component cannot be compiled: `{}` did not answer as a compiler does ({1})", .0.display())]
+    #[error("the component cannot be compiled: `{}` did not answer as a compiler does ({})", .0.display(), .1)]
     Garbage(PathBuf, String),
-    #[error("`{}` was told to end before it had compiled the component ({1})", .0.display())]
+    #[error("`{}` was told to end before it had compiled the component ({})", .0.display(), .1)]
     Told(PathBuf, String),
     #[error("`{}` compiles for another build of this host", .0.display())]
     OtherBuild(PathBuf),
-    #[error("`{}` could not be started to compile the component: {1}", .0.display())]
+    #[error("`{}` could not be started to compile the component: {}", .0.display(), .1)]
     Start(PathBuf, io::Error),
-    #[error("`{}` could not be talked to while it compiled the component: {1}", .0.display())]
+    #[error("`{}` could not be talked to while it compiled the component: {}", .0.display(), .1)]
     Talk(PathBuf, io::Error),
-    #[error("`{}` cannot compile on this machine: {1}", .0.display())]
+    #[error("`{}` cannot compile on this machine: {}", .0.display(), .1)]
     Unable(PathBuf, String),
-    #[error("other components were compiled for {}, and it was not this one's turn", format_duration(*.0))]
+    #[error("other components were compiled for {}, and it was not this one's turn", shown(.0))]
     Busy(Duration),
     #[error("no random number could be had: {0}")]
     NoRandom(String),

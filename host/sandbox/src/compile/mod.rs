@@ -16,8 +16,8 @@ pub use command::{
     COMPILE_CPU, COMPILE_DEADLINE, COMPILE_FALLBACK_CPU, COMPILE_MEMORY_BYTES, CompileCommand,
     CompileLimits,
 };
+pub(crate) use compiler::Compiler;
 pub use compiler::MAX_COMPILE_CHILDREN;
-pub(crate) use compiler::{Compiler, Counts};
 pub use gate::COMPILE_WAIT;
 pub(crate) use message::Effort;
 pub use message::MAX_CODE_BYTES;

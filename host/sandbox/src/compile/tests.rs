@@ -118,6 +118,10 @@ fn a_child_makes_what_this_process_makes() {
     assert!(here.0.is_success() && here.1.is_some());
     assert_eq!((&here.0, here.1, &here.2), (&child.0, child.1, &child.2));
 
+    sandbox(this_program()).try_compiler().unwrap();
+    let end = sandbox(script("exit 1")).try_compiler().unwrap_err();
+    assert!(end.message.contains("without an answer"), "{end}");
+
     // What is kept on disk needs no child.
     for (.., config) in made {
         let warm =
