@@ -107,6 +107,9 @@ pub(crate) enum Command {
     Config(ConfigArgs),
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
+    /// Compile one component for the process that started this one: it asks on standard input
+    #[command(hide = true)]
+    CompileChild,
 }
 
 #[cfg(test)]

@@ -73,9 +73,11 @@ fn without_secrets(mut error: clap::Error) -> clap::Error {
 }
 
 fn execute(cli: Cli) -> Result<u8> {
-    open_files::raise_limit();
     let Cli { global, command } = cli;
+    open_files::raise_limit();
     match command {
+        // It sets limits of its own, and knows of no configuration.
+        Command::CompileChild => Ok(commands::compile_child::compile_child()),
         Command::Completions(args) => commands::completions::completions(&args),
         Command::Config(args) => {
             let layers = Layers::read(with(&global, args.settings()));

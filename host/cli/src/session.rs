@@ -11,6 +11,7 @@ use sandmill::{
     HostError, Isolation, Limits, Observer, Outcome, TaskDescriptor, TrapKind,
 };
 
+use crate::commands::compile_child::compile_command;
 use crate::config::{Config, ExecutorKind, IsolationChoice};
 use crate::error::{CliError, Result};
 use crate::output::Ui;
@@ -55,6 +56,7 @@ impl<'a> Opening<'a> {
             })
             .slots(config.slots)
             .queue(config.queue)
+            .compile_command(compile_command()?)
             .limits(config.limits.over(&Limits::default()));
         match kind {
             ExecutorKind::Remote => builder = builder.remote(remote::settings(config)?),

@@ -172,7 +172,9 @@ fn the_doctor_finds_and_treats() {
     assert_eq!(said.code, 0, "{}", said.stdout);
     let shown = document("doctor", &said.stdout);
     let checks = shown["checks"].as_array().expect("it is a list");
-    for name in ["engine", "instance pool", "compile cache", "slots", "cargo", "configuration"] {
+    for name in
+        ["engine", "instance pool", "compiler", "compile cache", "slots", "cargo", "configuration"]
+    {
         assert!(checks.iter().any(|check| check["name"] == name), "no {name}");
     }
     for check in checks {

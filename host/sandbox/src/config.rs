@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use sandmill_core::DirCeiling;
 
+use crate::compile::{CompileCommand, CompileLimits};
+
 /// The most memory that one run can be allowed, unless configured otherwise: 4 GiB, all that
 /// 32-bit guests can address. It is address space, not memory, until a guest touches it.
 pub const DEFAULT_MAX_MEMORY_BYTES: u64 = 4 << 30;
@@ -26,6 +28,11 @@ pub struct SandboxConfig {
     /// sandbox says what is granted (a worker). Each grant is then looked up below one of these,
     /// and no link leads out of it; what is below none of them is refused. Default: no such bound.
     pub roots: Option<Vec<DirCeiling>>,
+    /// Which program compiles components that are not in the cache, each in a process of its own.
+    /// Default: none, they are compiled in this process, without limits on time or memory.
+    pub compile: Option<CompileCommand>,
+    /// What compiling one component may use there.
+    pub compile_limits: CompileLimits,
 }
 
 impl Default for SandboxConfig {
@@ -36,6 +43,8 @@ impl Default for SandboxConfig {
             max_memory: DEFAULT_MAX_MEMORY_BYTES,
             pooling: true,
             roots: None,
+            compile: None,
+            compile_limits: CompileLimits::default(),
         }
     }
 }

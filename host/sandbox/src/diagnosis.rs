@@ -15,6 +15,8 @@ pub struct Diagnosis {
     pub pagemap_scan: bool,
     /// Where compiled code is kept.
     pub cache: CacheDiagnosis,
+    /// What compiles, and what it has compiled.
+    pub compile: CompileDiagnosis,
     /// How often a busy guest is looked at.
     pub epoch_tick: Duration,
 }
@@ -56,4 +58,15 @@ pub enum CacheDiagnosis {
         /// Why.
         reason: String,
     },
+}
+
+/// What compiles components.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompileDiagnosis {
+    /// The program that does it in processes of its own; none where this process does.
+    pub program: Option<PathBuf>,
+    /// How often a component was compiled, since the sandbox was made.
+    pub compiled: u64,
+    /// How often of these without optimisations, because a limit was met with them.
+    pub unoptimized: u64,
 }

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use wasmtime::component::Linker;
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy,
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+    Strategy,
 };
 
+use crate::compile::Effort;
 use crate::config::{SandboxConfig, SandboxError};
 use crate::host::State;
 use crate::linker;
@@ -134,11 +136,26 @@ impl Engines {
         }
         let engine = Engine::new(&config)?;
         let linker = linker::link(&engine)?;
-        let mut hasher = Wide(blake3::Hasher::new());
-        engine.precompile_compatibility_hash().hash(&mut hasher);
-        let code_hash = hasher.0.finalize();
+        let code_hash = code_hash(&engine);
         Ok(Arc::new(LinkedEngine { engine, linker, code_hash }))
     }
+}
+
+/// An engine that compiles and runs nothing. What it compiles runs in every engine that agrees about
+/// fuel, with whatever effort: that bears on how fast code is, and not on what it computes.
+pub(crate) fn compiling(metered: bool, effort: Effort) -> wasmtime::Result<Engine> {
+    let mut config = code_config(metered);
+    if effort == Effort::Least {
+        config.cranelift_opt_level(OptLevel::None);
+    }
+    Engine::new(&config)
+}
+
+/// Equal for engines that can run each other's code and compile with the same effort.
+pub(crate) fn code_hash(engine: &Engine) -> blake3::Hash {
+    let mut hasher = Wide(blake3::Hasher::new());
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.0.finalize()
 }
 
 /// Takes what is meant for a hash of 64 bits into one of 256.

@@ -302,7 +302,7 @@ fn failure_of(failure: types::Failure, limits: &Limits) -> Result<Failure, End> 
 
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
-mod support;
+pub(crate) mod support;
 
 #[cfg(test)]
 mod tests {

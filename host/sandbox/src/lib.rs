@@ -10,6 +10,7 @@ extern crate self as sandmill_sandbox;
 mod bindings;
 mod block_on;
 mod clocks;
+mod compile;
 mod compile_cache;
 mod config;
 mod context;
@@ -42,10 +43,15 @@ mod stdio;
 mod stop;
 
 pub use clocks::{VIRTUAL_MONOTONIC_START, VIRTUAL_WALL_START};
+pub use compile::{
+    COMPILE_CPU, COMPILE_DEADLINE, COMPILE_FALLBACK_CPU, COMPILE_FILES, COMPILE_KILL_GRACE,
+    COMPILE_MEMORY_BYTES, COMPILE_THREADS, COMPILE_WAIT, CompileCommand, CompileLimits,
+    MAX_CODE_BYTES, MAX_COMPILE_CHILDREN, MAX_COMPILE_STDERR, compile_child,
+};
 pub use compile_cache::CACHE_BYTES;
 pub use config::{CacheConfig, DEFAULT_MAX_MEMORY_BYTES, SandboxConfig, SandboxError};
 pub use describe::{DESCRIBE_TIMEOUT, MAX_DOC_BYTES, MAX_SCHEMA_BYTES, MAX_TASKS};
-pub use diagnosis::{CacheDiagnosis, Diagnosis, PoolDiagnosis};
+pub use diagnosis::{CacheDiagnosis, CompileDiagnosis, Diagnosis, PoolDiagnosis};
 pub use engine::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES, MAX_WASM_STACK_BYTES};
 pub use epoch::EPOCH_TICK;
 pub use flow_call::{

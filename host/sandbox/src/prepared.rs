@@ -1,6 +1,7 @@
 //! Components made ready to run: looked at, compiled or taken from the disk, linked, and asked for
 //! their tasks. Each distinct one once, however many threads ask at a time.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,7 +36,9 @@ const MAX_TOLD: usize = 20;
 pub(crate) struct Prepared {
     pub(crate) info: Arc<ComponentInfo>,
     /// By kind of engine: only the kinds that are asked for are made.
-    linked: [OnceLock<Result<Arc<Linked>, End>>; Kind::COUNT],
+    linked: [OnceLock<Arc<Linked>>; Kind::COUNT],
+    /// Held by whoever makes that kind, with the refusal where there is one.
+    making: [Mutex<Option<End>>; Kind::COUNT],
 }
 
 /// A component compiled for one kind of engine and linked with the host's functions.
@@ -104,13 +107,18 @@ impl PreparedCache {
 /// Runs `work`; a panic of it is an end of this run, not of the process.
 pub(crate) fn caught<T>(what: &str, work: impl FnOnce() -> Result<T, End>) -> Result<T, End> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let message = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("no message");
+        let message = panic_words(&*panic);
         Err(End::new(EndKind::HostError, format!("a panic of the host while {what}: {message}")))
     })
+}
+
+/// What a panic said.
+pub(crate) fn panic_words(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message")
 }
 
 fn refused(message: impl Into<String>) -> End {
@@ -123,7 +131,6 @@ fn host_error(message: impl Into<String>) -> End {
 
 impl Prepared {
     fn new(shared: &Arc<Shared>, component: &Component) -> Result<Arc<Self>, End> {
-        precheck::check(component.bytes()).map_err(refused)?;
         let kind = Kind { metered: false, pooled: true };
         let compiled = compile(shared, component, kind)?;
         let imports = check_imports(&compiled)?;
@@ -137,9 +144,13 @@ impl Prepared {
                 info
             }
         };
-        let prepared = Self { info, linked: std::array::from_fn(|_| OnceLock::new()) };
+        let prepared = Self {
+            info,
+            linked: std::array::from_fn(|_| OnceLock::new()),
+            making: std::array::from_fn(|_| Mutex::new(None)),
+        };
         // Nobody else has it yet, so this is the first.
-        let _ = prepared.linked[kind.index()].set(Ok(linked));
+        let _ = prepared.linked[kind.index()].set(linked);
         Ok(Arc::new(prepared))
     }
 
@@ -150,14 +161,30 @@ impl Prepared {
         component: &Component,
         kind: Kind,
     ) -> Result<Arc<Linked>, End> {
-        let linked = self.linked[kind.index()].get_or_init(|| {
-            caught("compiling the component", || {
-                let compiled = compile(shared, component, kind)?;
-                keep(shared, component, &compiled.engine, &self.info, compiled.code.as_deref());
-                link(&compiled).map(Arc::new)
-            })
+        let place = &self.linked[kind.index()];
+        if let Some(linked) = place.get() {
+            return Ok(Arc::clone(linked));
+        }
+        // Whoever comes first makes it; the others wait here.
+        let mut refusal = self.making[kind.index()].lock();
+        if let Some(linked) = place.get() {
+            return Ok(Arc::clone(linked));
+        }
+        if let Some(refusal) = &*refusal {
+            return Err(refusal.clone());
+        }
+        let made = caught("compiling the component", || {
+            let compiled = compile(shared, component, kind)?;
+            keep(shared, component, &compiled.engine, &self.info, compiled.code.as_deref());
+            link(&compiled).map(Arc::new)
         });
-        linked.clone()
+        match &made {
+            Ok(linked) => drop(place.set(Arc::clone(linked))),
+            // Else the component is not to blame: let the next one try again.
+            Err(end) if end.kind == EndKind::Refused => *refusal = Some(end.clone()),
+            Err(_) => {}
+        }
+        made
     }
 }
 
@@ -181,10 +208,9 @@ fn compile(shared: &Arc<Shared>, component: &Component, kind: Kind) -> Result<Co
     if let Some(compiled) = kept {
         return Ok(compiled);
     }
-    let code = engine.engine.precompile_component(component.bytes()).map_err(|error| {
-        let message = format!("the component is not valid: {error:#}");
-        refused(crate::context::cut(&message, MAX_MESSAGE_BYTES))
-    })?;
+    // Only what has passed this is ever kept, so what was kept need not be read through again.
+    precheck::check(component.bytes()).map_err(refused)?;
+    let code = shared.compiler.compile(&engine, kind.metered, component.bytes())?;
     let (engine, component) = load(shared, kind, &code)
         .map_err(|error| host_error(format!("compiled code cannot be loaded: {error:#}")))?;
     Ok(Compiled { engine, component, info: None, code: Some(code) })
@@ -216,8 +242,10 @@ fn deserialize(
     code: &[u8],
 ) -> wasmtime::Result<wasmtime::component::Component> {
     // SAFETY: `code` is memory of this process. It was made by `precompile_component` a moment
-    // ago, or read from an entry of the compile cache whose seal was checked over these very
-    // bytes with a key that only this user's hosts have, and they seal nothing else.
+    // ago, here or in a process that this one started for it, from a program that it was told to
+    // trust, and which sealed these very bytes with a number that only it was told; or it was read
+    // from an entry of the compile cache whose seal was checked over these very bytes with a key
+    // that only this user's hosts have, and they seal nothing else.
     unsafe { wasmtime::component::Component::deserialize(&engine.engine, code) }
 }
 

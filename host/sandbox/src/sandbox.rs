@@ -5,13 +5,14 @@ use std::sync::{Arc, OnceLock};
 use sandmill_core::{
     Attempt, Component, ComponentInfo, FlowCalls, FlowInstance, FlowInvoker, Invoker, Report,
 };
-use sandmill_wire::End;
+use sandmill_wire::{End, EndKind};
 use tokio::runtime::Runtime;
 
+use crate::compile::{CompileCommand, Compiler};
 use crate::compile_cache::CompileCache;
 use crate::config::{SandboxConfig, SandboxError};
-use crate::diagnosis::{CacheDiagnosis, Diagnosis, PoolDiagnosis};
-use crate::engine::{self, Engines};
+use crate::diagnosis::{CacheDiagnosis, CompileDiagnosis, Diagnosis, PoolDiagnosis};
+use crate::engine::{self, Engines, Kind};
 use crate::epoch::{EPOCH_TICK, Running, Ticker};
 use crate::flow_run;
 use crate::invoke;
@@ -20,6 +21,8 @@ use crate::prepared::PreparedCache;
 /// The version of wasmtime that this crate is built with. wasmtime does not tell its own; a test
 /// holds this equal to the lock file.
 const WASMTIME_VERSION: &str = "48.0.8";
+/// A component without anything: `\0asm`, and the version of the format.
+const EMPTY_COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 /// Threads for file operations that block. Runs beyond wait, and their deadlines hold.
 const BLOCKING_THREADS: usize = 512;
 
@@ -34,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) engines: Arc<Engines>,
     pub(crate) prepared: PreparedCache,
     pub(crate) compile_cache: CompileCache,
+    pub(crate) compiler: Compiler,
     ticker: Ticker,
     io: OnceLock<Result<IoRuntime, String>>,
 }
@@ -50,14 +54,29 @@ impl Sandbox {
         }
         let engines = Arc::new(Engines::new(&config)?);
         let compile_cache = CompileCache::open(&config.cache);
+        let compiler = Compiler::new(config.compile.clone(), config.compile_limits.clone());
         Ok(Self(Arc::new(Shared {
             config,
             engines,
             prepared: PreparedCache::default(),
             compile_cache,
+            compiler,
             ticker: Ticker::new(),
             io: OnceLock::new(),
         })))
+    }
+
+    /// Compiles a component that has nothing in it, as it would one that is not in the cache: whether
+    /// there is a compiler that works.
+    ///
+    /// # Errors
+    /// Why there is none, as a run would say it.
+    pub fn try_compiler(&self) -> Result<(), End> {
+        let kind = Kind { metered: false, pooled: true };
+        let broken = |why| End::new(EndKind::HostError, why);
+        let engine = self.0.engines.get(kind).map_err(broken)?;
+        self.0.compiler.compile(&engine, kind.metered, EMPTY_COMPONENT)?;
+        Ok(())
     }
 
     /// What the clones share.
@@ -87,11 +106,19 @@ impl Sandbox {
             }
             Err(reason) => CacheDiagnosis::Off { reason: reason.to_owned() },
         };
+        let program = |command: &CompileCommand| command.program.clone();
+        let counts = shared.compiler.counts();
+        let compile = CompileDiagnosis {
+            program: shared.compiler.command().map(program),
+            compiled: counts.compiled,
+            unoptimized: counts.unoptimized,
+        };
         Diagnosis {
             wasmtime: WASMTIME_VERSION,
             pool,
             pagemap_scan: engine::pagemap_scan_available(),
             cache,
+            compile,
             epoch_tick: EPOCH_TICK,
         }
     }

@@ -11,7 +11,7 @@ use sandmill_core::{
 use sandmill_executors::remote::{HostStatus, RemoteExecutor};
 use sandmill_executors::{InlineExecutor, PoolConfig, PoolExecutor};
 use sandmill_flow::FlowRunner;
-use sandmill_sandbox::{CacheConfig, Sandbox, SandboxConfig};
+use sandmill_sandbox::{CacheConfig, CompileCommand, CompileLimits, Sandbox, SandboxConfig};
 use sandmill_store::{Cache, CacheBounds, CachingInvoker, LogStore, Store, StoreConfig};
 
 use crate::flow::{FlowError, Flows};
@@ -121,6 +121,24 @@ impl HostBuilder {
     #[must_use]
     pub fn cache_dir(mut self, directory: impl AsRef<Path>) -> Self {
         self.cache = Some(CacheConfig::Dir(directory.as_ref().to_owned()));
+        self
+    }
+
+    /// What compiles components that are not in the cache, each in a process of its own with limits on
+    /// CPU time and memory: `sandmill compile-child`, or a program of your own over
+    /// [`compile_child`](crate::sandbox::compile_child), such as this one. Default: nothing, they are
+    /// compiled in this process for as long as that takes. Wanted where components come from people
+    /// who are not trusted: a few hundred KiB can take minutes and GiBs.
+    #[must_use]
+    pub fn compile_command(mut self, command: CompileCommand) -> Self {
+        self.sandbox.compile = Some(command);
+        self
+    }
+
+    /// What compiling one component may use there. Default: [`CompileLimits::default`].
+    #[must_use]
+    pub const fn compile_limits(mut self, limits: CompileLimits) -> Self {
+        self.sandbox.compile_limits = limits;
         self
     }
 

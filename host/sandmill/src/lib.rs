@@ -69,6 +69,7 @@ pub use sandmill_executors as executors;
 pub use sandmill_executors::remote::{HostState, HostStatus};
 /// The sandbox and its limits.
 pub use sandmill_sandbox as sandbox;
+pub use sandmill_sandbox::{CompileCommand, CompileLimits};
 /// Where runs are placed among hosts, and how many workers there should be.
 pub use sandmill_scheduler as scheduler;
 /// Run history, journals, results and the cache of results: what outlives a process.

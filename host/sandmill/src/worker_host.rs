@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use sandmill_core::{Access, DirCeiling};
 use sandmill_executors::worker::engine::{EngineServeConfig, enlist, serve};
 use sandmill_executors::worker::{Worker, WorkerConfig, WorkerStatus};
-use sandmill_sandbox::{CacheConfig, Sandbox, SandboxConfig, SandboxError};
+use sandmill_sandbox::{CacheConfig, CompileCommand, Sandbox, SandboxConfig, SandboxError};
 use sandmill_transport::Address;
 use sandmill_transport::direct::{Listener, ServeError, ServeOptions, WorkerService, serve_with};
 use sandmill_transport::engine::{Engine, EngineConfig, EngineError, EngineLink};
@@ -33,6 +33,10 @@ pub struct WorkerSettings {
     pub worker: WorkerConfig,
     /// Where compiled code is kept. Default: nowhere.
     pub cache: Option<std::path::PathBuf>,
+    /// What compiles components, each in a process of its own with limits (see
+    /// [`HostBuilder::compile_command`](crate::HostBuilder::compile_command)). Default: nothing, the
+    /// worker's own process does.
+    pub compile: Option<CompileCommand>,
 }
 
 /// Why a worker cannot be had.
@@ -87,6 +91,7 @@ impl WorkerHost {
         if let Some(directory) = settings.cache {
             config.cache = CacheConfig::Dir(directory);
         }
+        config.compile = settings.compile;
         let sandbox = Sandbox::new(config)?;
         let worker = Worker::new(Arc::new(sandbox.clone()), worker)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()

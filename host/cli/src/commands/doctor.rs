@@ -4,8 +4,8 @@ use std::path::Path;
 
 use clap::Args;
 use console::Style;
-use sandmill::core::units::format_size;
-use sandmill::sandbox::{CacheDiagnosis, PoolDiagnosis};
+use sandmill::core::units::{format_duration, format_size};
+use sandmill::sandbox::{COMPILE_CPU, COMPILE_MEMORY_BYTES, CacheDiagnosis, PoolDiagnosis};
 use sandmill::store::{Reader, StoreError};
 use serde::Serialize;
 
@@ -146,6 +146,22 @@ fn engine(config: &Config) -> Vec<Check> {
             "the kernel has no pagemap_scan",
             "runs start about three times slower; Linux 6.7 and later have it",
         )
+    });
+    checks.push(match host.sandbox().try_compiler() {
+        Ok(()) => Check::ok(
+            "compiler",
+            format!(
+                "works in processes of its own, with {} of CPU time and {}",
+                format_duration(COMPILE_CPU),
+                format_size(COMPILE_MEMORY_BYTES)
+            ),
+        ),
+        Err(end) => Check::fail(
+            "compiler",
+            end.message,
+            "components that are not in the compile cache cannot be run; allow processes, threads and \
+             address space (`ulimit -a`), and start this program anew where it was replaced",
+        ),
     });
     checks.push(match &diagnosis.cache {
         CacheDiagnosis::On { directory, entries, bytes, .. } => Check::ok(

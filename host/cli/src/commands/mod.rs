@@ -3,6 +3,7 @@
 pub(crate) mod cache;
 pub(crate) mod call;
 pub(crate) mod cert;
+pub(crate) mod compile_child;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod doctor;

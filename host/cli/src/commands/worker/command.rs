@@ -16,6 +16,7 @@ use super::WorkerArgs;
 use super::http::Http;
 use super::leave::{Leaving, leave};
 use super::watch::{EngineWatch, Log, Watch};
+use crate::commands::compile_child::compile_command;
 use crate::config::{Config, WorkerConfig};
 use crate::engine::{self, engine_error};
 use crate::error::{CliError, Result};
@@ -64,7 +65,8 @@ pub(crate) fn worker(args: &WorkerArgs, ui: &Arc<Ui>, config: &Config) -> Result
     }
     let settings = settings(args, worker);
     let name = settings.name.clone();
-    let host = WorkerHost::open(WorkerSettings { worker: settings, cache: config.cache.clone() })
+    let (cache, compile) = (config.cache.clone(), Some(compile_command()?));
+    let host = WorkerHost::open(WorkerSettings { worker: settings, cache, compile })
         .map_err(|error| host_error(&error))?;
     let log = Arc::new(Log::new(ui, args.for_parent)?);
     let mut addresses = Vec::new();
