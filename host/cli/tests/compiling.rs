@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use sandmill::sandbox::{CacheConfig, Sandbox, SandboxConfig};
 use sandmill::{CompileCommand, Component, ExecutorKind, Host};
 use sandmill_test_artifacts::guest;
-use support::{Place, said};
+use support::{Place, document, said};
 
 /// How long something may take that takes a moment.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -86,10 +86,11 @@ fn kill(pid: u32) {
 fn a_child_makes_what_ones_own_process_makes() {
     let place = Place::new();
     fs::copy(guest("probe"), place.path().join("probe.wasm")).unwrap();
-    let call = ["call", "probe.wasm", "half", "-a", "number=42", "-o", "quiet"];
-    let answer = place.run(&call);
-    assert_eq!((answer.code, answer.stdout.trim()), (0, "21"), "{}", answer.stderr);
-    let by_binary = entries(&place.path().join("cache/sandmill/compiled"));
+    place.write("sandmill.toml", "[cache]\ndirectory = \"kept\"\n");
+    let call = place.run(&["call", "probe.wasm", "half", "-a", "number=42", "-o", "json"]);
+    assert_eq!(call.code, 0, "{}", call.stderr);
+    assert_eq!(document("call", &call.stdout)["value"], 21);
+    let by_binary = entries(&place.path().join("kept"));
 
     let component = Component::new(fs::read(guest("probe")).unwrap(), "probe");
     let command = CompileCommand::new(env!("CARGO_BIN_EXE_sandmill"), ["compile-child"]);

@@ -69,21 +69,27 @@ fn refusal(sandbox: &Sandbox, component: &Component) -> String {
     end.message
 }
 
-/// An echo that has a function beside it which takes the compiler long: every one of its `loops`
-/// loops, inside of each other, carries all of its `locals` locals.
-fn slow(loops: usize, locals: usize) -> Component {
-    let opened: String = (0..loops).map(|_| "(loop ").collect();
+/// An echo that has functions beside it which take the compiler long: every one of a function's
+/// `loops` loops, inside of each other, carries all of its `locals` locals.
+fn slow((functions, loops, locals): (usize, usize, usize)) -> Component {
     let changed: String = (0..locals)
         .map(|n| {
-            format!("(local.set {n} (i32.add (local.get {n}) (local.get {})))", (n + 7) % locals)
+            let other = (n + 7) % locals;
+            format!("(local.set {n} (i32.add (local.get {n}) (local.get {other})))")
         })
         .collect();
+    let opened = "(loop ".repeat(loops);
     let closed = "(br_if 0 (local.get 0)))".repeat(loops);
     let named = "i32 ".repeat(locals);
-    let items = format!("(func $slow (local {named}) {opened} {changed} {closed})");
-    let body = "(if (i32.eq (local.get $args-len) (i32.const 123456)) (then (call $slow)))
-        (call $value (local.get $args) (local.get $args-len))";
-    guest("", &items, body)
+    let items: String = (0..functions)
+        .map(|n| format!("(func $slow{n} (local {named}) {opened} {changed} {closed})"))
+        .collect();
+    let calls: String = (0..functions).map(|n| format!("(call $slow{n})")).collect();
+    let body = format!(
+        "(if (i32.eq (local.get $args-len) (i32.const 123456)) (then {calls}))
+        (call $value (local.get $args) (local.get $args-len))"
+    );
+    guest("", &items, &body)
 }
 
 fn works(sandbox: &Sandbox, component: &Component) {
@@ -142,7 +148,7 @@ fn a_component_that_is_not_valid_is_refused_in_the_same_words() {
 
 #[test]
 fn what_takes_too_long_is_compiled_with_less_effort() {
-    let component = slow(SLOW.0, SLOW.1);
+    let component = slow(SLOW);
     let cpu = Duration::from_secs(1);
     let sandbox = limited(CompileLimits { cpu, ..CompileLimits::default() });
     works(&sandbox, &component);
@@ -153,7 +159,7 @@ fn what_takes_too_long_is_compiled_with_less_effort() {
 fn what_takes_too_long_even_so_is_refused_while_others_go_on() {
     let (cpu, fallback_cpu) = (Duration::from_secs(2), Duration::from_secs(1));
     let sandbox = limited(CompileLimits { cpu, fallback_cpu, ..CompileLimits::default() });
-    let (component, other) = (slow(BOMB.0, BOMB.1), echo());
+    let (component, other) = (slow(BOMB), echo());
     std::thread::scope(|scope| {
         let bomb = scope.spawn(|| (refusal(&sandbox, &component), Instant::now()));
         std::thread::sleep(Duration::from_millis(100));
@@ -175,7 +181,7 @@ fn what_takes_too_much_memory_is_refused() {
     let memory = 256 << 20;
     let sandbox = limited(CompileLimits { memory, ..CompileLimits::default() });
     works(&sandbox, &echo());
-    let words = refusal(&sandbox, &slow(BOMB.0, BOMB.1));
+    let words = refusal(&sandbox, &slow(BOMB));
     assert_eq!(words.matches("more than 256MiB of memory").count(), 2, "{words}");
 }
 
@@ -311,7 +317,7 @@ fn a_child_of_another_build_is_told_apart_and_damage_is_no_answer() {
     assert_eq!(ask(&large, component.bytes()), (None, Some(1)));
 }
 
-/// Loops and locals that take some seconds at full optimisation.
-const SLOW: (usize, usize) = (300, 1_000);
-/// Loops and locals that take far longer than a second without optimisations, and much memory.
-const BOMB: (usize, usize) = (2_000, 2_000);
+/// Takes some seconds of CPU time, with optimisations or without: 16 functions of 8 KiB.
+const SLOW: (usize, usize, usize) = (16, 100, 600);
+/// Takes minutes and GiBs, with optimisations or without: it is the allocation of registers.
+const BOMB: (usize, usize, usize) = (1, 2_000, 2_000);
