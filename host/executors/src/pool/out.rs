@@ -105,7 +105,7 @@ impl Queue {
     /// Has as many taken out as are wanted, now that so many were done with.
     pub(crate) fn refill(&self, ended: usize) {
         let inner = self.inner.lock();
-        if ended > 0 && inner.wants_more() {
+        if inner.wants_more() {
             drop(inner);
             // Each time, and not only when it comes to be so, and not one for many: who is woken may
             // be waiting for the source of its map.

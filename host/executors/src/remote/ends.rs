@@ -133,7 +133,9 @@ impl Ends {
         }
         drop(line);
         // Once for all of them: each would wake the threads that take runs in.
-        if let Some(queue) = self.queue.upgrade() {
+        if ended > 0
+            && let Some(queue) = self.queue.upgrade()
+        {
             queue.refill(ended);
         }
         let line = self.line.lock();

@@ -161,8 +161,8 @@ impl Scheduler {
 }
 
 impl Scheduler {
-    /// Fills hosts that were kept from getting more than their slots hold, where nothing keeps
-    /// them any more.
+    /// Fills hosts that were kept from getting more for an older run, where nothing keeps them any
+    /// more.
     pub(super) fn open_up(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let most = load_of(self.classes.ahead());
         let hosts: Vec<u32> = self

@@ -15,11 +15,11 @@ use crate::{Action, Event, HeldInputs, HostId, LeaseId, Need, RefusedWhy, RunNo,
 /// Places runs among hosts. Plain functions over state: whoever has it tells it what happened and
 /// when ([`Scheduler::on_event`]), and does what it answers.
 ///
-/// After each event this holds: no run waits while a host that takes runs has room for it (of runs that are
-/// short it has room for more, and where older ones wait for it, for no more than of these; of the runs that are given
-/// up with the next host that is lost under them it has room for one); no host has more runs than its slots
-/// and what may be prefetched, nor resources in use beyond what it has; a run is at one host at most under
-/// its latest lease, and leases only rise.
+/// After each event this holds: no run waits while a host that takes runs has room for it (of runs
+/// that are short it has room for more, and where older ones wait for it, for no more than of these;
+/// of the runs that are given up with the next host that is lost under them it has room for one); no
+/// host has more runs than its slots and what may be prefetched, nor resources in use beyond what it
+/// has; a run is at one host at most under its latest lease, and leases only rise.
 pub struct Scheduler {
     pub(super) config: SchedulerConfig,
     pub(super) hosts: Hosts,

@@ -12,6 +12,13 @@ use crate::needs_networks;
 #[test]
 fn workers_that_die_stand_still_and_leave_cost_only_time() {
     needs_networks!();
+    // On a machine that others used it was seen once that the stopped worker said nothing too late;
+    // all else that a trial looks at has to hold in each of them.
+    assert!((0..3).any(|_| late_reports() > 0), "no late report was refused: this shows nothing");
+}
+
+/// How many reports of a worker that stood still came too late.
+fn late_reports() -> u64 {
     let mut trial = Trial::new(Workload::naps(MANY, (10, 30)), 7).be_brisk().tell_all();
     let mut coordinator = trial.run();
     trial.wait_for(&mut coordinator, 1_000, LONG);
@@ -52,8 +59,8 @@ fn workers_that_die_stand_still_and_leave_cost_only_time() {
          {whole:?}; {:?} in all\n{}",
         ended.took, ended.stderr
     );
+    assert_eq!(whole.retried, 0, "a lost host is no attempt, nor is what is handed back");
     // The stopped worker had slots full of runs. Others made them, and what it made of them afterwards
     // was nobody's any more.
-    assert!(late > 0, "no late report was refused, so this showed nothing");
-    assert_eq!(whole.retried, 0, "a lost host is no attempt, nor is what is handed back");
+    late
 }
