@@ -23,11 +23,13 @@ pub const MAX_HEADERS: u32 = 16 << 10;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long TLS, HTTP/2 and the hello may take together.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long nothing may come before a side asks whether the other is there.
-pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(4);
+/// How long nothing may come before a side asks whether the other is there. Longer than heartbeats are
+/// apart by default: the library reads nothing while its answer to such a question waits for room behind
+/// a value, so that over a slow link heartbeats that had come have been seen to lie unread for six seconds.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(7);
 /// How long nothing may come after that either, before the connection is given up; together with the
 /// interval it stays below 15 seconds. Any byte counts, so a connection that is only slow stays.
-pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(7);
 /// How long a connection that has been refused or is done may take to go, so that the other side
 /// can read why.
 pub const LINGER: Duration = Duration::from_secs(1);

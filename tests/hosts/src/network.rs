@@ -126,7 +126,7 @@ impl Network {
     }
 
     /// Slows a link down, in both directions, to so many bits a second, such as `64kbit`. What waits
-    /// for it is at most half a second of that.
+    /// for it is at most a second of that.
     ///
     /// # Panics
     /// When it cannot be slowed down.
