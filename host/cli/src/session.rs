@@ -56,7 +56,7 @@ impl<'a> Opening<'a> {
             })
             .slots(config.slots)
             .queue(config.queue)
-            .compile_command(compile_command()?)
+            .compile_command(compile_command())
             .limits(config.limits.over(&Limits::default()));
         match kind {
             ExecutorKind::Remote => builder = builder.remote(remote::settings(config)?),

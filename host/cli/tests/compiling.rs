@@ -120,8 +120,8 @@ fn a_compiler_that_is_killed_is_told() {
     let mut inspecting = compiling_bomb(&place);
     kill(compiler_of(&mut inspecting));
     let answer = said(inspecting.wait_with_output().unwrap());
-    assert_eq!(answer.code, 2, "{}", answer.stderr);
-    for told in ["bomb.wasm", "ended without an answer", "signal: 9"] {
+    assert_eq!(answer.code, 3, "{}", answer.stderr);
+    for told in ["bomb.wasm", "was told to end", "signal: 9"] {
         assert!(answer.stderr.contains(told), "{}", answer.stderr);
     }
 }

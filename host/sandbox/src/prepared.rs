@@ -37,8 +37,16 @@ pub(crate) struct Prepared {
     pub(crate) info: Arc<ComponentInfo>,
     /// By kind of engine: only the kinds that are asked for are made.
     linked: [OnceLock<Arc<Linked>>; Kind::COUNT],
-    /// Held by whoever makes that kind, with the refusal where there is one.
-    making: [Mutex<Option<End>>; Kind::COUNT],
+    making: [Making; Kind::COUNT],
+}
+
+/// One kind of engine while it is not there.
+#[derive(Default)]
+struct Making {
+    /// Attempts that have failed.
+    failed: AtomicU64,
+    /// Held by whoever makes it, with how the last attempt failed.
+    last: Mutex<Option<End>>,
 }
 
 /// A component compiled for one kind of engine and linked with the host's functions.
@@ -147,7 +155,7 @@ impl Prepared {
         let prepared = Self {
             info,
             linked: std::array::from_fn(|_| OnceLock::new()),
-            making: std::array::from_fn(|_| Mutex::new(None)),
+            making: std::array::from_fn(|_| Making::default()),
         };
         // Nobody else has it yet, so this is the first.
         let _ = prepared.linked[kind.index()].set(linked);
@@ -166,12 +174,17 @@ impl Prepared {
             return Ok(Arc::clone(linked));
         }
         // Whoever comes first makes it; the others wait here.
-        let mut refusal = self.making[kind.index()].lock();
+        let making = &self.making[kind.index()];
+        let before = making.failed.load(Ordering::Acquire);
+        let mut last = making.last.lock();
         if let Some(linked) = place.get() {
             return Ok(Arc::clone(linked));
         }
-        if let Some(refusal) = &*refusal {
-            return Err(refusal.clone());
+        // A failure is also that of those who were waiting for it: each might wait as long otherwise, one
+        // after another.
+        let waited = making.failed.load(Ordering::Acquire) != before;
+        if let Some(end) = last.as_ref().filter(|end| waited || end.kind == EndKind::Refused) {
+            return Err(end.clone());
         }
         let made = caught("compiling the component", || {
             let compiled = compile(shared, component, kind)?;
@@ -180,9 +193,11 @@ impl Prepared {
         });
         match &made {
             Ok(linked) => drop(place.set(Arc::clone(linked))),
-            // Else the component is not to blame: let the next one try again.
-            Err(end) if end.kind == EndKind::Refused => *refusal = Some(end.clone()),
-            Err(_) => {}
+            // Where the component is not to blame, the next one tries again.
+            Err(end) => {
+                *last = Some(end.clone());
+                making.failed.fetch_add(1, Ordering::Release);
+            }
         }
         made
     }

@@ -135,7 +135,9 @@ impl HostBuilder {
         self
     }
 
-    /// What compiling one component may use there. Default: [`CompileLimits::default`].
+    /// What compiling one component may use there. Default: [`CompileLimits::default`]. This and the command
+    /// are of this process; workers, those in processes of this machine too, compile with what their own
+    /// [`WorkerSettings`](crate::WorkerSettings) say, which for `sandmill worker` are the defaults.
     #[must_use]
     pub const fn compile_limits(mut self, limits: CompileLimits) -> Self {
         self.sandbox.compile_limits = limits;

@@ -9,7 +9,9 @@ use parking_lot::Mutex;
 use sandmill_core::{Access, DirCeiling};
 use sandmill_executors::worker::engine::{EngineServeConfig, enlist, serve};
 use sandmill_executors::worker::{Worker, WorkerConfig, WorkerStatus};
-use sandmill_sandbox::{CacheConfig, CompileCommand, Sandbox, SandboxConfig, SandboxError};
+use sandmill_sandbox::{
+    CacheConfig, CompileCommand, CompileLimits, Sandbox, SandboxConfig, SandboxError,
+};
 use sandmill_transport::Address;
 use sandmill_transport::direct::{Listener, ServeError, ServeOptions, WorkerService, serve_with};
 use sandmill_transport::engine::{Engine, EngineConfig, EngineError, EngineLink};
@@ -37,6 +39,8 @@ pub struct WorkerSettings {
     /// [`HostBuilder::compile_command`](crate::HostBuilder::compile_command)). Default: nothing, the
     /// worker's own process does.
     pub compile: Option<CompileCommand>,
+    /// What compiling one component may use there. Default: [`CompileLimits::default`].
+    pub compile_limits: CompileLimits,
 }
 
 /// Why a worker cannot be had.
@@ -92,6 +96,7 @@ impl WorkerHost {
             config.cache = CacheConfig::Dir(directory);
         }
         config.compile = settings.compile;
+        config.compile_limits = settings.compile_limits;
         let sandbox = Sandbox::new(config)?;
         let worker = Worker::new(Arc::new(sandbox.clone()), worker)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -261,11 +261,18 @@ impl Classes {
 
     /// How many a slot is given ahead of runs with this need.
     pub(crate) fn prefetch(&self, need: &Arc<Need>, suspect: bool) -> u32 {
+        self.of(need, suspect).map_or(self.pace.ahead(), Class::ahead)
+    }
+
+    /// How long runs with this need take, where that is known.
+    pub(crate) fn typical(&self, need: &Arc<Need>, suspect: bool) -> Option<Duration> {
+        self.of(need, suspect)?.pace.typical()
+    }
+
+    fn of(&self, need: &Arc<Need>, suspect: bool) -> Option<&Class> {
         let known = &self.known[usize::from(suspect)];
         let by_address = known.by_address.get(&(Arc::as_ptr(need) as usize));
-        let index = by_address.or_else(|| known.by_need.get(need));
-        let class = index.and_then(|index| self.get(*index));
-        class.map_or(self.pace.ahead(), Class::ahead)
+        self.get(*by_address.or_else(|| known.by_need.get(need))?)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -30,6 +30,11 @@ impl Pace {
         self.ahead
     }
 
+    /// How long such runs take, once one has.
+    pub(crate) fn typical(&self) -> Option<Duration> {
+        self.typical.map(|typical| Duration::from_secs_f64(typical.exp2() / 1e6))
+    }
+
     /// The same, where nothing is to be given for shortness alone.
     pub(crate) const fn least(&self) -> u32 {
         self.least
@@ -74,7 +79,7 @@ mod tests {
     #[test]
     fn short_runs_are_given_in_numbers_and_long_ones_are_not() {
         let mut pace = Pace::new(1, 64);
-        assert_eq!(pace.ahead(), 1);
+        assert_eq!((pace.ahead(), pace.typical()), (1, None));
         assert_eq!(after(&mut pace, 1, 10), 2);
         assert_eq!(after(&mut pace, 5, 10), 64);
         // One that was held up changes little, and many change it soon.
@@ -84,6 +89,7 @@ mod tests {
         let before = pace.ahead();
         assert!(after(&mut pace, 1, 0) <= 2 * before);
         assert_eq!(after(&mut pace, 100, 0), 64);
+        assert!(pace.typical().is_some_and(|time| time < Duration::from_micros(2)));
         // At a boundary it stays where it is.
         let mut pace = Pace::new(1, 64);
         let held = after(&mut pace, 200, 600);

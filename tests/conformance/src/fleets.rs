@@ -44,7 +44,8 @@ impl Others {
             let mut worker = WorkerConfig::new(format!("w{number}"), slots.div_ceil(count));
             worker.ceiling = Ceiling::unbounded();
             let cache = Some(cache_directory());
-            WorkerHost::open(WorkerSettings { worker, cache, compile: None }).expect("a worker opens")
+            WorkerHost::open(WorkerSettings { worker, cache, ..WorkerSettings::default() })
+                .expect("a worker opens")
         };
         Self((0..count).map(open).collect())
     }

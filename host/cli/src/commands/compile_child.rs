@@ -5,8 +5,6 @@ use std::path::Path;
 
 use sandmill::CompileCommand;
 
-use crate::error::{CliError, Result};
-
 /// Where Linux has this very program, also when the file that it was started from has been replaced
 /// since: one of another build could not compile for this one.
 const THIS_PROGRAM: &str = "/proc/self/exe";
@@ -16,13 +14,10 @@ pub(crate) fn compile_child() -> u8 {
     sandmill::sandbox::compile_child()
 }
 
-/// What makes such a process of this binary.
-pub(crate) fn compile_command() -> Result<CompileCommand> {
+/// What makes such a process of this binary. Where it is not known where that is, whoever compiles will be
+/// told; others need not care.
+pub(crate) fn compile_command() -> CompileCommand {
     let this = Path::new(THIS_PROGRAM);
-    let program = if this.exists() { Ok(this.to_owned()) } else { std::env::current_exe() };
-    let program = program.map_err(|error| {
-        CliError::infrastructure("components cannot be compiled: where is this program?")
-            .detail(error)
-    })?;
-    Ok(CompileCommand::new(program, ["compile-child"]))
+    let program = if this.exists() { None } else { std::env::current_exe().ok() };
+    CompileCommand::new(program.unwrap_or_else(|| this.to_owned()), ["compile-child"])
 }

@@ -8,14 +8,15 @@ use super::config::{BACKLOG_LEAST, REPORT_DELAY_MOST};
 /// How long runs of a coordinator take, of late.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Backlog {
-    typical_micros: u64,
+    /// Eight times as many, so that no part of a short run is lost in the division.
+    eighths: u64,
 }
 
 impl Backlog {
     /// Notes how long a run was in its slot.
     pub(super) const fn took(&mut self, micros: u64) {
         // An eighth of each: the typical time follows within some ten runs.
-        self.typical_micros = self.typical_micros - self.typical_micros / 8 + micros / 8;
+        self.eighths = (self.eighths - self.eighths / 8).saturating_add(micros);
     }
 
     /// How long a report may wait, where so many runs wait for so many slots: not at all where they
@@ -25,7 +26,7 @@ impl Backlog {
         if waiting < 2 * slots {
             return None;
         }
-        let micros = (waiting as u64).saturating_mul(self.typical_micros) / slots.max(1) as u64;
+        let micros = (waiting as u64).saturating_mul(self.eighths / 8) / slots.max(1) as u64;
         let busy = Duration::from_micros(micros);
         (busy >= BACKLOG_LEAST).then(|| (busy / 4).min(REPORT_DELAY_MOST))
     }
@@ -44,6 +45,7 @@ mod tests {
     #[test]
     fn reports_wait_while_slots_have_enough_to_do() {
         assert_eq!(Backlog::default().patience(1_000, 2), None, "nothing is known");
+        assert!(after(7).patience(1_000, 2).is_some(), "shorter than eight microseconds");
         let short = after(16);
         assert_eq!(short.patience(40, 2), None);
         let waits = short.patience(200, 2).expect("that is over a millisecond");

@@ -43,6 +43,7 @@ pub fn compile_child() -> u8 {
 /// Answers one question.
 pub(crate) fn attend(input: &mut impl Read, output: &mut impl Write) -> u8 {
     end_with_parent();
+    be_first_to_go();
     let limited = limit_at_start();
     // Of the host's making and of fixed size: the limits that it sets come before what is foreign.
     let Ok(question) = Question::read(input) else { return UNANSWERED };
@@ -62,6 +63,14 @@ fn end_with_parent() {
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
 }
 
+/// Has the system, where it runs out of memory, take this process rather than its host or a child that
+/// compiles what somebody else sent. Everybody may say that of themselves.
+fn be_first_to_go() {
+    // Where it cannot be said, the limit on address space is what there is.
+    #[cfg(target_os = "linux")]
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+}
+
 /// The limits that are the same for every component: it writes no file, nor what was in its memory
 /// when it ends.
 fn limit_at_start() -> io::Result<()> {
@@ -78,9 +87,10 @@ fn limit(question: &Question) -> io::Result<()> {
 /// Sets a limit, where it is not lower already.
 fn set(resource: Resource, current: u64, maximum: u64) -> io::Result<()> {
     let there = getrlimit(resource);
-    let lower = |is: Option<u64>, to: u64| Some(is.map_or(to, |is| is.min(to)));
+    let lower = |is: Option<u64>, to: u64| is.map_or(to, |is| is.min(to));
     let maximum = lower(there.maximum, maximum);
-    let current = lower(maximum, current);
+    let current = lower(there.current, current).min(maximum);
+    let (current, maximum) = (Some(current), Some(maximum));
     Ok(setrlimit(resource, Rlimit { current, maximum })?)
 }
 

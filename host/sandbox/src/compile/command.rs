@@ -12,7 +12,8 @@ pub const COMPILE_FALLBACK_CPU: Duration = Duration::from_secs(60);
 /// Address space of a process that compiles: 4 GiB. It holds the component, the code, what the
 /// compiler needs between the two, and the program itself.
 pub const COMPILE_MEMORY_BYTES: u64 = 4 << 30;
-/// Wall-clock time that one try may take, for a machine that has no CPU time to give: 5 min.
+/// Wall-clock time that one try may take, where the machine has no CPU time to give: 5 min. Longer is
+/// not the component's fault, and another try may help.
 pub const COMPILE_DEADLINE: Duration = Duration::from_secs(300);
 
 /// A program that compiles components: one that calls [`compile_child`](crate::compile_child) and

@@ -21,6 +21,8 @@ use crate::panic_message::{self, LastWords};
 /// that each may take. Components that come meanwhile wait for their turn.
 pub const MAX_COMPILE_CHILDREN: usize = 4;
 
+/// Signals by which people and the system end processes.
+const TOLD: [Signal; 5] = [Signal::TERM, Signal::KILL, Signal::INT, Signal::HUP, Signal::QUIT];
 /// Bytes of a child's standard error that are told.
 const MAX_TOLD_BYTES: usize = 512;
 
@@ -125,14 +127,14 @@ impl Compiler {
             length: bytes.len() as u64,
         };
         let process = Process::start(command).map_err(|error| Fault::Start(program(), error))?;
-        let deadline = Instant::now() + self.limits.deadline;
+        let deadline = Instant::now().checked_add(self.limits.deadline);
         let Ended { output, status, errors } = process
             .ask(&[&question.to_bytes(), bytes], MAX_ANSWER_BYTES, deadline)
             .map_err(|error| Fault::Talk(program(), error))?;
         let output = match output {
             Output::Whole(output) => output,
             Output::TooMuch => return Err(Fault::TooMuch(program(), MAX_ANSWER_BYTES)),
-            Output::Late => return Err(Fault::Limit(Limit::Deadline(self.limits.deadline))),
+            Output::Late => return Err(Fault::Late(program(), self.limits.deadline)),
         };
         let out_of_memory = Fault::Limit(Limit::Memory(self.limits.memory));
         let is_silent = output.is_empty();
@@ -174,7 +176,8 @@ enum Ending {
     Cpu,
     /// It got no memory, and gave up.
     Memory,
-    /// Somebody told it to: the service is stopped, say. The component is not to blame.
+    /// Somebody told it to: the service is stopped, or the system is short of memory, which the child's
+    /// own limit is meant to prevent. The component need not be to blame.
     Told(String),
     Killed(String),
     Exited(String),
@@ -183,7 +186,9 @@ enum Ending {
 /// How a child ended. What it said is only to tell its own giving up from other aborts: whichever it
 /// was, there is no code.
 fn ending(status: Option<ExitStatus>, errors: &[u8]) -> Ending {
-    let Some(status) = status else { return Ending::Killed("it could not be killed".to_owned()) };
+    let Some(status) = status else {
+        return Ending::Killed("how it ended is not known".to_owned());
+    };
     // `exit status: 3`, or `signal: 9 (SIGKILL)`.
     let how = match last_line(errors) {
         line if line.is_empty() => status.to_string(),
@@ -196,7 +201,7 @@ fn ending(status: Option<ExitStatus>, errors: &[u8]) -> Ending {
         && matches!(panic_message::find(errors), Some(LastWords::OutOfMemory(_)))
     {
         Ending::Memory
-    } else if [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT].into_iter().any(is) {
+    } else if TOLD.into_iter().any(is) {
         Ending::Told(how)
     } else if status.signal().is_some() {
         Ending::Killed(how)
@@ -230,7 +235,8 @@ mod tests {
         assert!(matches!(by(24, b""), Ending::Cpu));
         assert!(matches!(by(6, b"memory allocation of 12 bytes failed\n"), Ending::Memory));
         assert!(matches!(by(6, b"thread 'main' has overflowed its stack"), Ending::Killed(_)));
-        assert!(matches!(by(9, b"memory allocation of 12 bytes failed\n"), Ending::Killed(_)));
+        assert!(matches!(by(11, b"memory allocation of 12 bytes failed\n"), Ending::Killed(_)));
+        assert!(matches!(by(9, b"memory allocation of 12 bytes failed\n"), Ending::Told(_)));
         assert!(matches!(by(15, b""), Ending::Told(_)));
         assert!(matches!(by(3 << 8, b""), Ending::Exited(_)));
         assert!(matches!(ending(None, b""), Ending::Killed(_)));

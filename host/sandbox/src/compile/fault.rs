@@ -13,7 +13,6 @@ use sandmill_wire::{End, EndKind};
 pub(crate) enum Limit {
     Cpu(Duration),
     Memory(u64),
-    Deadline(Duration),
 }
 
 impl fmt::Display for Limit {
@@ -21,7 +20,6 @@ impl fmt::Display for Limit {
         match self {
             Self::Cpu(time) => write!(f, "more than {} of CPU time", format_duration(*time)),
             Self::Memory(bytes) => write!(f, "more than {} of memory", format_size(*bytes)),
-            Self::Deadline(time) => write!(f, "longer than {}", format_duration(*time)),
         }
     }
 }
@@ -48,6 +46,12 @@ pub(crate) enum Fault {
     Ended(PathBuf, String),
     #[error("the component cannot be compiled: `{}` did not answer as a compiler does ({})", .0.display(), .1)]
     Garbage(PathBuf, String),
+    /// The limit on CPU time comes first where the machine has any to give.
+    #[error(
+        "`{}` had not compiled the component after {}, and had not used up its CPU time either: it \
+         was stopped, or this machine has too much to do", .0.display(), shown(.1)
+    )]
+    Late(PathBuf, Duration),
     #[error("`{}` was told to end before it had compiled the component ({})", .0.display(), .1)]
     Told(PathBuf, String),
     #[error("`{}` compiles for another build of this host", .0.display())]
@@ -74,7 +78,8 @@ impl From<Fault> for End {
             | Fault::TooMuch(..)
             | Fault::Ended(..)
             | Fault::Garbage(..) => EndKind::Refused,
-            Fault::Told(..)
+            Fault::Late(..)
+            | Fault::Told(..)
             | Fault::OtherBuild(_)
             | Fault::Start(..)
             | Fault::Talk(..)

@@ -29,6 +29,8 @@ const KEPT_VARIABLES: [&str; 2] = ["PATH", "LD_LIBRARY_PATH"];
 const THREADS_VARIABLE: &str = "RAYON_NUM_THREADS";
 /// Bytes that are read at a time.
 const CHUNK_BYTES: usize = 64 << 10;
+/// The longest wait at a time for a pipe.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How often a wait for the end of a child looks whether it is over.
 const LOOK: Duration = Duration::from_micros(500);
 
@@ -78,7 +80,7 @@ impl Process {
     }
 
     /// Writes `question` to the child and takes no more than `limit` bytes from it, until it has
-    /// closed its output or the deadline has come. Then it is ended.
+    /// closed its output or the deadline has come, where there is one. Then it is ended.
     ///
     /// # Errors
     /// When its pipes cannot be used.
@@ -86,7 +88,7 @@ impl Process {
         mut self,
         question: &[&[u8]],
         limit: usize,
-        deadline: Instant,
+        deadline: Option<Instant>,
     ) -> io::Result<Ended> {
         let Some(mut child) = self.child.take() else { return Err(ErrorKind::NotFound.into()) };
         let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -110,11 +112,13 @@ impl Process {
     fn end(&mut self, patience: Duration) -> Option<ExitStatus> {
         let mut child = self.child.take()?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw)?;
-        let _ended = wait_unreaped(pid, patience);
+        if wait_unreaped(pid, patience) == Waited::Reaped {
+            return None;
+        }
         // It has not been reaped yet, so the number is still its own and its group's.
         let _gone_already = rustix::process::kill_process_group(pid, Signal::KILL);
         let _gone_already = child.kill();
-        if wait_unreaped(pid, COMPILE_KILL_GRACE) {
+        if wait_unreaped(pid, COMPILE_KILL_GRACE) == Waited::Ended {
             return child.wait().ok();
         }
         // Without a thread it stays in the list of processes for as long as this one runs.
@@ -130,15 +134,27 @@ impl Drop for Process {
     }
 }
 
-/// Whether the child has ended, which is waited for; it is not reaped.
-fn wait_unreaped(pid: Pid, patience: Duration) -> bool {
+/// What a wait for a child came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waited {
+    /// It has ended, and can be asked how.
+    Ended,
+    Running,
+    /// Somebody else was told of its end: a program that ignores the ends of its children, or waits for
+    /// all of them. Its number may be another process's by now.
+    Reaped,
+}
+
+/// Waits for the child to end; it is not reaped.
+fn wait_unreaped(pid: Pid, patience: Duration) -> Waited {
     let begun = Instant::now();
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
     loop {
         match rustix::process::waitid(WaitId::Pid(pid), options) {
-            Ok(Some(_)) => return true,
+            Ok(Some(_)) => return Waited::Ended,
+            Err(Errno::CHILD) => return Waited::Reaped,
             Ok(None) | Err(Errno::INTR) if begun.elapsed() < patience => std::thread::sleep(LOOK),
-            Ok(None) | Err(_) => return false,
+            Ok(None) | Err(_) => return Waited::Running,
         }
     }
 }
@@ -167,15 +183,13 @@ impl<'a> Talk<'a> {
         Ok(Self { input: Some(input), output, errors: Some(errors), question, told: Vec::new() })
     }
 
-    fn until(&mut self, limit: usize, deadline: Instant) -> io::Result<Output> {
+    fn until(&mut self, limit: usize, deadline: Option<Instant>) -> io::Result<Output> {
         let mut answer = Vec::new();
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(Output::Late);
-            }
-            self.wait(left)?;
+            let now = Instant::now();
+            let left = deadline.map_or(LONGEST_WAIT, |at| at.saturating_duration_since(now));
+            self.wait(left.min(LONGEST_WAIT))?;
             self.write()?;
             self.hear(&mut chunk)?;
             // As much as is there, so that a large answer takes few turns.
@@ -188,9 +202,10 @@ impl<'a> Talk<'a> {
                     return Ok(Output::TooMuch);
                 }
                 answer.extend_from_slice(&chunk[..read]);
-                if Instant::now() >= deadline {
-                    return Ok(Output::Late);
-                }
+            }
+            // Only now: where this process stood still, the answer may be there.
+            if left.is_zero() {
+                return Ok(Output::Late);
             }
         }
     }

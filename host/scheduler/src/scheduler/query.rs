@@ -36,6 +36,12 @@ impl Scheduler {
         self.classes.prefetch(need, suspect)
     }
 
+    /// How long runs of this need take, as they have turned out so far; none before the first has ended.
+    #[must_use]
+    pub fn typical(&self, need: &Arc<Need>, suspect: bool) -> Option<Duration> {
+        self.classes.typical(need, suspect)
+    }
+
     /// When [`Event::Tick`](crate::Event::Tick) is due if nothing else happens before. None while
     /// nothing depends on the time.
     #[must_use]

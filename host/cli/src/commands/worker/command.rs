@@ -65,9 +65,14 @@ pub(crate) fn worker(args: &WorkerArgs, ui: &Arc<Ui>, config: &Config) -> Result
     }
     let settings = settings(args, worker);
     let name = settings.name.clone();
-    let (cache, compile) = (config.cache.clone(), Some(compile_command()?));
-    let host = WorkerHost::open(WorkerSettings { worker: settings, cache, compile })
-        .map_err(|error| host_error(&error))?;
+    let (cache, compile) = (config.cache.clone(), Some(compile_command()));
+    let host = WorkerHost::open(WorkerSettings {
+        worker: settings,
+        cache,
+        compile,
+        ..WorkerSettings::default()
+    })
+    .map_err(|error| host_error(&error))?;
     let log = Arc::new(Log::new(ui, args.for_parent)?);
     let mut addresses = Vec::new();
     for address in &worker.listen {

@@ -13,7 +13,7 @@ use sandmill_wire::{End, EndKind, Outcome};
 
 use super::super::fleet::HostState;
 use super::carrier::Carrier;
-use super::config::ENOUGH_A_SLOT;
+use super::config::{ENOUGH_A_SLOT, ENOUGH_TIME};
 use super::outbox::Outbox;
 use super::outgoing::Outgoing;
 
@@ -93,6 +93,9 @@ impl Carrier {
         entry.fetching = false;
         let has = self.scheduler.runs_a_slot(host).unwrap_or(0);
         let enough = (self.scheduler.prefetch(&entry.stage.need, false) / 2).max(ENOUGH_A_SLOT);
+        // Numbers alone do not say that the slots are busy for as long as this may wait.
+        let typical = self.scheduler.typical(&entry.stage.need, false);
+        let busy = typical.is_some_and(|typical| typical * has >= ENOUGH_TIME);
         let call = entry.ticket.call();
         let arguments = call.arguments.clone().into_bytes();
         let order = Outgoing {
@@ -103,7 +106,7 @@ impl Carrier {
             index: call.map_index,
             deadline: call.options.deadline,
         };
-        known.outbox.order(order, &arguments, has > enough);
+        known.outbox.order(order, &arguments, has > enough && busy);
         let by = self.end_by(run);
         self.runs.answer_by(run, by);
     }

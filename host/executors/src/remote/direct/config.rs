@@ -49,6 +49,8 @@ pub const WORDS_TOGETHER: usize = 512;
 /// Runs that each slot of a worker has at least while orders for it wait; and half of those that it is
 /// given ahead.
 pub const ENOUGH_A_SLOT: u32 = 4;
+/// How long each slot has to do at least with these: orders take a moment besides [`WORD_DELAY`].
+pub const ENOUGH_TIME: Duration = Duration::from_millis(2);
 /// Hosts that may refuse a run before it is given up: they may be short of room, but not for ever.
 pub const MAX_REFUSED: u32 = 10;
 /// Words for one worker that may wait to be said to it before no more is heard from it.
