@@ -146,6 +146,9 @@ pub(crate) fn host_error(error: &HostError) -> CliError {
                  `cargo build --release --target wasm32-wasip2`",
             )
         }
+        HostError::Unready { origin, why } => host_error_hint(
+            CliError::infrastructure(format!("`{origin}` could not be made ready")).detail(why),
+        ),
         HostError::UnknownTask { .. } => CliError::input(error.to_string()),
         HostError::Start(StartError::Unavailable(why)) => {
             CliError::infrastructure("the executor could not be opened")

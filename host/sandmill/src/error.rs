@@ -37,6 +37,15 @@ pub enum HostError {
         /// What is wrong with them.
         why: String,
     },
+    /// The component could not be made ready, which is not its fault: what compiles could not be started, was
+    /// killed, or had no time on this machine. Another try may help.
+    #[error("`{origin}` could not be made ready: {why}")]
+    Unready {
+        /// Where the bytes came from.
+        origin: String,
+        /// What went wrong.
+        why: String,
+    },
     /// The component has no task of that name.
     #[error("`{origin}` has no task `{task}`; it has {}", names(known))]
     UnknownTask {

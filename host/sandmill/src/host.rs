@@ -13,6 +13,7 @@ use sandmill_executors::{InlineExecutor, PoolConfig, PoolExecutor};
 use sandmill_flow::FlowRunner;
 use sandmill_sandbox::{CacheConfig, CompileCommand, CompileLimits, Sandbox, SandboxConfig};
 use sandmill_store::{Cache, CacheBounds, CachingInvoker, LogStore, Store, StoreConfig};
+use sandmill_wire::EndKind;
 
 use crate::flow::{FlowError, Flows};
 use crate::remote::{Isolation, RemoteSettings, WorkerCommand, pool_of_processes};
@@ -333,11 +334,15 @@ impl Host {
     /// Checks and compiles a component, unless that was done before, and says what is in it.
     ///
     /// # Errors
-    /// [`HostError::Component`] when it is not one that this host can run.
+    /// [`HostError::Component`] when it is not one that this host can run, [`HostError::Unready`] when that
+    /// could not be found out.
     pub fn inspect(&self, component: &Component) -> Result<Arc<ComponentInfo>, HostError> {
-        self.sandbox.prepare(component).map_err(|end| HostError::Component {
-            origin: component.origin().to_owned(),
-            why: end.message,
+        self.sandbox.prepare(component).map_err(|end| {
+            let (origin, why) = (component.origin().to_owned(), end.message);
+            match end.kind {
+                EndKind::HostError => HostError::Unready { origin, why },
+                _ => HostError::Component { origin, why },
+            }
         })
     }
 

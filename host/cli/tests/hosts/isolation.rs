@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::running::{place, until};
 use crate::support::said;
 
-/// The processes that this one has started.
-fn children(parent: u32) -> Vec<i32> {
+/// The processes that this one has started to run tasks. Another may be compiling.
+fn workers_of(parent: u32) -> Vec<i32> {
     let path = format!("/proc/{parent}/task");
     let tasks = std::fs::read_dir(path).into_iter().flatten().flatten();
     let of = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children")).ok();
@@ -16,6 +16,10 @@ fn children(parent: u32) -> Vec<i32> {
         .iter()
         .flat_map(|text| text.split_whitespace())
         .filter_map(|pid| pid.parse().ok())
+        .filter(|pid| {
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            command.split(|byte| *byte == 0).nth(1) == Some(b"worker")
+        })
         .collect()
 }
 
@@ -47,9 +51,9 @@ fn a_map_survives_a_process_that_is_killed() {
         .spawn()
         .expect("the binary can be started");
     let pid = map.id();
-    until("the processes", || children(pid).len() == 2);
+    until("the processes", || workers_of(pid).len() == 2);
     std::thread::sleep(Duration::from_millis(300));
-    let victim = children(pid)[0];
+    let victim = workers_of(pid)[0];
     let victim = rustix::process::Pid::from_raw(victim).expect("it is a process");
     // It may have ended by itself, where the map was faster.
     let _ = rustix::process::kill_process(victim, rustix::process::Signal::KILL);
@@ -80,8 +84,8 @@ fn processes_end_with_the_one_that_started_them() {
         .spawn()
         .expect("the binary can be started");
     let pid = call.id();
-    until("the processes", || children(pid).len() == 2);
-    let workers = children(pid);
+    until("the processes", || workers_of(pid).len() == 2);
+    let workers = workers_of(pid);
     call.kill().expect("it is there");
     call.wait().expect("it was killed");
     let gone = |pid: &i32| {

@@ -1,7 +1,7 @@
 //! Which runs go into the engine, and which of them share an item: few while little is known of how
 //! long they take, many where they are short. Plain choices.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use sandmill_wire::{Digest, RunId};
 
 use super::super::direct::outbox::size_of_spec;
 use super::carrier::Carrier;
-use super::config::{BATCH_HORIZON, MOST_A_SLOT, PUBLISHES, WINDOW_LEAST};
+use super::config::{BATCH_HORIZON, BATCH_WAIT, MOST_A_SLOT, PUBLISHES, WINDOW_LEAST};
 use super::courier::Parcel;
 use super::runs::{ItemEntry, Place};
 
@@ -34,6 +34,13 @@ pub(super) fn a_slot(mean: Option<Duration>, prefetch: usize) -> usize {
 pub(super) fn together(waiting: usize, slots: usize, a_slot: usize) -> usize {
     // A slot is to have some items, so that what one worker does not get to, another may.
     (a_slot / 4).min(waiting.div_ceil(slots.max(1))).clamp(1, ITEM_RUNS)
+}
+
+/// How few runs wait for others to share an item with, where so many wait and so many are in the engine:
+/// the answers to one item are the next calls, so items would become as small as the smallest of them.
+pub(super) fn too_few(waiting: usize, out: usize, a_slot: usize) -> bool {
+    // Eight items at a time keep slots busy while the next is made.
+    waiting < (a_slot / 4).min((waiting + out) / 8).min(ITEM_RUNS)
 }
 
 impl Carrier {
@@ -72,7 +79,7 @@ impl Carrier {
             parcels.extend(self.next_parcel(&class, self.hosts.slots().max(1), 1));
             on_the_way += parcels.len();
         }
-        if self.runs.waiting.values().all(std::collections::VecDeque::is_empty) {
+        if self.runs.waiting.values().all(VecDeque::is_empty) {
             return parcels;
         }
         let slots = self.hosts.slots().max(1);
@@ -82,18 +89,42 @@ impl Carrier {
             *out.entry(item.class.clone()).or_default() += item.runs.len();
         }
         let classes: Vec<ClassId> = self.runs.waiting.keys().cloned().collect();
+        let a_slot = self.a_slot();
         for class in classes {
-            let out = out.get(&class).copied().unwrap_or(0);
+            let mut out = out.get(&class).copied().unwrap_or(0);
             let mut room = most.saturating_sub(out);
             while room > 0 && on_the_way < PUBLISHES {
+                let waiting = self.runs.waiting.get(&class).map_or(0, VecDeque::len);
+                if too_few(waiting, out, a_slot) && !self.is_held_enough(&class) {
+                    break;
+                }
+                self.held.remove(&class);
                 let Some(parcel) = self.next_parcel(&class, slots, room) else { break };
                 room = room.saturating_sub(parcel.1.item.orders.len());
+                out += parcel.1.item.orders.len();
                 on_the_way += 1;
                 parcels.push(parcel);
             }
         }
         self.runs.waiting.retain(|_, runs| !runs.is_empty());
+        self.held.retain(|class, _| self.runs.waiting.contains_key(class));
         parcels
+    }
+
+    /// Whether few runs of a class have waited for more for as long as they may.
+    fn is_held_enough(&mut self, class: &ClassId) -> bool {
+        match self.held.get(class) {
+            Some(since) => since.elapsed() >= BATCH_WAIT,
+            None => {
+                self.held.insert(class.clone(), Instant::now());
+                false
+            }
+        }
+    }
+
+    /// When few runs have waited for others for as long as they may; none while none wait for that.
+    pub(super) fn held_until(&self) -> Option<Instant> {
+        self.held.values().min().map(|since| *since + BATCH_WAIT)
     }
 
     fn next_parcel(&mut self, class: &ClassId, slots: usize, room: usize) -> Option<(u64, Parcel)> {
@@ -212,6 +243,15 @@ impl Carrier {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn few_short_runs_wait_for_others_where_many_are_out() {
+        assert!(too_few(3, 1_021, MOST_A_SLOT));
+        assert!(!too_few(128, 896, MOST_A_SLOT));
+        assert!(!too_few(1, 1_000, 2), "long runs");
+        assert!(!too_few(1, 14, MOST_A_SLOT), "few are out");
+        assert!(!too_few(20_000, 0, MOST_A_SLOT));
+    }
 
     #[test]
     fn long_runs_go_alone_and_short_ones_together() {

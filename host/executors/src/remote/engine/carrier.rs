@@ -38,6 +38,8 @@ pub(super) struct Carrier {
     next_lease: u64,
     /// How long a run takes, about; none while none has ended.
     pub(super) mean: Option<Duration>,
+    /// Since when the runs of a class wait for more to share their item.
+    pub(super) held: HashMap<ClassId, Instant>,
     /// How often the engine's stores were others than before.
     pub(super) incarnation: u64,
     /// Large arguments that were brought, and for how many items.
@@ -63,6 +65,7 @@ impl Carrier {
             clock,
             next_lease,
             mean: None,
+            held: HashMap::new(),
             incarnation: 0,
             values: HashMap::new(),
             errands: Vec::new(),

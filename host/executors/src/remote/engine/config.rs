@@ -15,6 +15,9 @@ pub const MOST_A_SLOT: usize = 512;
 /// So long the runs in the engine are to last its workers; the shorter they are, the more go there,
 /// and the more of them share an item.
 pub const BATCH_HORIZON: Duration = Duration::from_millis(250);
+/// How long few short runs wait for others to share their item, while so many are in the engine that the
+/// slots have enough to do.
+pub const BATCH_WAIT: Duration = Duration::from_millis(2);
 /// Runs that the fleet wants at least, so that what waits is known to it and can be told why.
 pub const WINDOW_LEAST: usize = 64;
 /// Items that are put into the engine at a time.

@@ -105,6 +105,8 @@ impl Driver {
         let (desk, stop) = (Arc::clone(&self.session.desk), self.session.stop.clone());
         let mut tick = Instant::now() + TICK;
         loop {
+            let held = self.carrier.held_until().map(Instant::from_std);
+            let next = held.map_or(tick, |held| held.min(tick));
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = desk.news() => {}
@@ -116,7 +118,7 @@ impl Driver {
                         self.hear(news).await;
                     }
                 }
-                () = sleep_until(tick) => {}
+                () = sleep_until(next) => {}
                 Some(_) = self.errands.join_next() => {}
             }
             desk.take(&mut tickets, &mut cancelled);
