@@ -21,8 +21,9 @@ use crate::subject::Subject;
 
 /// Results that may wait to be taken, as in `sandmill map`.
 const WINDOW: usize = 1_024;
-/// The same where each result may be large.
-const WINDOW_OF_BYTES: usize = 64;
+/// Bytes of such results, where they are large; at least this many may wait whatever they have.
+const WINDOW_BYTES: u64 = 64 << 20;
+const WINDOW_LEAST: u64 = 64;
 
 /// How the runs of a host are asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -101,7 +102,8 @@ impl Library {
         let arguments = arguments::echo(bytes)?;
         let expected = arguments.get("bytes").context("it was put there")?;
         let calls = (0..runs).map(move |_| arguments.clone());
-        let task = self.task("echo", Some(WINDOW_OF_BYTES))?;
+        let window = (WINDOW_BYTES / bytes.max(1)).clamp(WINDOW_LEAST, WINDOW as u64);
+        let task = self.task("echo", usize::try_from(window).ok())?;
         let start = Instant::now();
         let mut done = 0;
         for run in task.map(calls).into_ordered() {

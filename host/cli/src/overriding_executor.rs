@@ -61,6 +61,10 @@ impl Executor for OverridingExecutor {
         self.inner.slots()
     }
 
+    fn wanted(&self) -> usize {
+        self.inner.wanted()
+    }
+
     fn start(&self, context: StartContext) -> BoxFuture<'_, Result<(), StartError>> {
         self.inner.start(context)
     }

@@ -78,6 +78,13 @@ pub trait Executor: Send + Sync {
     /// How many runs go on at a time at most.
     fn slots(&self) -> usize;
 
+    /// How many runs it has use for at a time: those in its slots, and those that wait so that no slot runs
+    /// dry. Where hosts are far away and runs are short that is many more than slots. Whoever submits calls
+    /// one after the other keeps so many under way.
+    fn wanted(&self) -> usize {
+        self.slots().saturating_mul(2)
+    }
+
     /// Opens the executor. After [`Executor::shutdown`] it may be started again.
     ///
     /// # Errors

@@ -60,7 +60,7 @@ pub use plan_script::PlanScript;
 pub use policy::{Amount, DEFAULT_HOOK_TIMEOUT, ErrorsMode, Hook, HookAction, MapPolicy, Trigger};
 pub use reference::{MAX_PATH_STEPS, Reference, Root};
 pub use runner::{
-    FlowProgram, FlowRunner, HOOK_EXIT, HOOK_FAILED, HOOK_START, JOURNAL_MISMATCH,
+    FLYING_BYTES, FlowProgram, FlowRunner, HOOK_EXIT, HOOK_FAILED, HOOK_START, JOURNAL_MISMATCH,
     MAX_SHOWN_ARGUMENTS, Part, QUEUED_AT_LEAST, QUEUED_PER_SLOT, Rerun, Reuse, StartOptions,
     SubFlowCall, SubFlows,
 };

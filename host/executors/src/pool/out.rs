@@ -2,6 +2,7 @@
 //! at a time as whoever makes them wants; and where among its runs a thread of an executor is.
 
 use std::cell::Cell;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use sandmill_core::CancelToken;
@@ -79,9 +80,15 @@ impl Queue {
         let mut inner = self.inner.lock();
         let wanted_more = inner.wants_more();
         inner.window = most;
+        self.wanted.store(most, Ordering::Relaxed);
         if inner.wants_more() && !wanted_more {
             self.changed(inner);
         }
+    }
+
+    /// How many that is.
+    pub(crate) fn wanted(&self) -> usize {
+        self.wanted.load(Ordering::Relaxed)
     }
 
     /// A run that was out has ended, or waits in the queue again.

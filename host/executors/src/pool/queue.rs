@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,8 @@ pub(crate) struct Queue {
     pub(super) work: Condvar,
     /// A run has ended.
     pub(super) ended: Condvar,
+    /// How many runs may be out, for those who only look.
+    pub(super) wanted: AtomicUsize,
     /// There is something to look at for the timer.
     alarm: Arc<Alarm>,
     /// The alarm as a waker for cancel tokens.
@@ -114,6 +117,7 @@ impl Queue {
                 timer_wakes: None,
                 swept: None,
             }),
+            wanted: AtomicUsize::new(0),
             work: Condvar::new(),
             ended: Condvar::new(),
             on_cancel: Waker::from(Arc::clone(&alarm)),

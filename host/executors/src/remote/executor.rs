@@ -137,6 +137,11 @@ impl Executor for RemoteExecutor {
         self.config.fleet.slots()
     }
 
+    fn wanted(&self) -> usize {
+        let least = self.slots().saturating_mul(2);
+        self.front().map_or(least, |front| front.queue.wanted().max(least))
+    }
+
     fn start(&self, context: StartContext) -> BoxFuture<'_, Result<(), StartError>> {
         async move {
             {

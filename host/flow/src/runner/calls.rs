@@ -118,6 +118,7 @@ impl Drive {
     fn submit(&mut self, due: Due, arguments: Value, rerun: Option<Rerun>) {
         let Due { stage, index, open, run, again, .. } = due;
         self.report.lock().stages[open.listed].running += 1;
+        let bytes = arguments.len_bytes();
         let (future, sub_flow) = match open.target {
             StageTarget::Task { component, task } => {
                 let mut call = Call::new(&component, task, arguments)
@@ -142,7 +143,11 @@ impl Drive {
                 (sub_flow.as_task().clone(), Some(sub_flow))
             }
         };
-        let flight = Flight { stage, index, future: future.clone(), sub_flow, given_up: false };
+        self.flying_bytes += bytes;
+        self.flying_flows += usize::from(sub_flow.is_some());
+        let future_of_it = future.clone();
+        let flight =
+            Flight { stage, index, future: future_of_it, bytes, sub_flow, given_up: false };
         self.flying.insert(future.id(), flight);
         self.script.on_submitted(stage, index, &future);
         self.group.add_new(future);
@@ -285,7 +290,9 @@ impl Drive {
         else {
             return;
         };
-        let Flight { stage, index, given_up, .. } = flight;
+        let Flight { stage, index, given_up, bytes, sub_flow, .. } = flight;
+        self.flying_bytes -= bytes;
+        self.flying_flows -= usize::from(sub_flow.is_some());
         let Some(open) = self.stages.get(stage).cloned() else { return };
         // Before anything else: whether it ended because the flow stops.
         self.notice();

@@ -28,6 +28,9 @@ use crate::script::{Act, Script, StageId};
 use crate::signals::Signals;
 use crate::summary::FlowReport;
 
+/// Bytes of arguments of calls under way, beyond which no more are made than keep the slots busy: 64 MiB.
+pub const FLYING_BYTES: usize = 64 << 20;
+
 /// One run of a flow, on its thread.
 pub(super) struct Drive {
     pub(super) name: Arc<str>,
@@ -49,6 +52,10 @@ pub(super) struct Drive {
     /// Which of the flow's runs they are.
     pub(super) flying: HashMap<RunId, Flight>,
     pub(super) window: usize,
+    /// Bytes of their arguments.
+    pub(super) flying_bytes: usize,
+    /// How many of them are runs of flows.
+    pub(super) flying_flows: usize,
     /// When the flow has to have ended.
     pub(super) deadline: Option<Instant>,
     /// The flow's own timeout, where that is what sets the deadline.
@@ -72,6 +79,8 @@ pub(super) struct Flight {
     pub(super) stage: StageId,
     pub(super) index: Option<u64>,
     pub(super) future: TaskFuture,
+    /// Bytes of its arguments.
+    pub(super) bytes: usize,
     /// The same as a flow's run, where it is one.
     pub(super) sub_flow: Option<FlowRunFuture>,
     /// Whether the script had it cancelled.
@@ -185,7 +194,7 @@ impl Drive {
         if self.stop.is_some() || self.exhausted {
             return if self.flying.is_empty() { Poll::Ready(Next::Over) } else { Poll::Pending };
         }
-        if self.flying.len() >= self.window {
+        if self.is_full() {
             return Poll::Pending;
         }
         if let Some(journal) = self.history.journal()
@@ -206,6 +215,16 @@ impl Drive {
             }
             Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// Whether as many calls are under way as may be.
+    fn is_full(&self) -> bool {
+        let flying = self.flying.len();
+        // An executor with hosts far away wants more than slots, but not of what is held here meanwhile.
+        flying >= self.window
+            && (self.flying_flows > 0
+                || self.flying_bytes >= FLYING_BYTES
+                || flying >= self.executor.wanted())
     }
 
     /// Whether the flow has to stop: something asked it to, its time is over, or nothing is

@@ -22,7 +22,8 @@ use crate::summary::FlowReport;
 
 /// Calls that a flow has submitted beyond the executor's slots, for each slot: enough that no slot
 /// waits for the runner, and few, because a call that waits in the executor's queue is not
-/// overtaken by one of a deeper task.
+/// overtaken by one of a deeper task. More where the executor wants more
+/// ([`Executor::wanted`]): then runs are so short that they wait for nothing long.
 pub const QUEUED_PER_SLOT: usize = 1;
 /// The same, for the executor as a whole.
 pub const QUEUED_AT_LEAST: usize = 4;
@@ -132,6 +133,8 @@ impl FlowRunner {
             brake: Arc::default(),
             group: as_completed([], None),
             flying: HashMap::new(),
+            flying_bytes: 0,
+            flying_flows: 0,
             timer: None,
             timeout: timeout.filter(|_| own <= own.into_iter().chain(deadline).min()),
             deadline: own.into_iter().chain(deadline).min(),

@@ -13,6 +13,7 @@ mod stages;
 mod start;
 mod stop;
 
+pub use drive::FLYING_BYTES;
 pub use flow_runner::{FlowRunner, QUEUED_AT_LEAST, QUEUED_PER_SLOT};
 pub use history::{JOURNAL_MISMATCH, MAX_SHOWN_ARGUMENTS};
 pub use hooks::{HOOK_EXIT, HOOK_FAILED, HOOK_START};
