@@ -12,5 +12,6 @@ pub use failure::Failure;
 pub use ids::{Digest, ParseIdError, RunId};
 pub use outcome::{End, EndKind, Outcome, TrapKind};
 pub use value::{
-    ArgumentTemplate, Bounds, Elements, Entries, JsonError, Kind, MapBuilder, Value, ValueError,
+    ArgumentTemplate, Bounds, CompactValue, Elements, Entries, JsonError, Kind, MapBuilder, Value,
+    ValueError,
 };

@@ -1,7 +1,7 @@
 //! A report as it is kept with its run: of the many runs of a map whose results are held, each byte
 //! counts, and nearly all of them are values.
 
-use sandmill_wire::{Outcome, RunId, Value};
+use sandmill_wire::{CompactValue, Outcome, RunId};
 
 use crate::{Report, Usage};
 
@@ -12,9 +12,9 @@ pub(super) struct Kept {
     cached_from: Option<Box<RunId>>,
 }
 
-/// An outcome that takes no more room than a value, where it is one.
+/// An outcome that takes no more room than a small value, where it is one.
 enum KeptOutcome {
-    Value(Value),
+    Value(CompactValue),
     Other(Box<Outcome>),
 }
 
@@ -27,7 +27,7 @@ impl Kept {
     /// The report.
     pub(super) fn report(&self) -> Report {
         let outcome = match &self.outcome {
-            KeptOutcome::Value(value) => Outcome::Value(value.clone()),
+            KeptOutcome::Value(value) => Outcome::Value(value.to_value()),
             KeptOutcome::Other(outcome) => (**outcome).clone(),
         };
         Report { outcome, usage: self.usage, cached_from: self.cached_from.as_deref().copied() }
@@ -37,7 +37,7 @@ impl Kept {
 impl From<Report> for Kept {
     fn from(report: Report) -> Self {
         let outcome = match report.outcome {
-            Outcome::Value(value) => KeptOutcome::Value(value),
+            Outcome::Value(value) => KeptOutcome::Value(value.into()),
             other => KeptOutcome::Other(Box::new(other)),
         };
         Self { outcome, usage: report.usage, cached_from: report.cached_from.map(Box::new) }
@@ -46,7 +46,7 @@ impl From<Report> for Kept {
 
 #[cfg(test)]
 mod tests {
-    use sandmill_wire::{End, EndKind};
+    use sandmill_wire::{End, EndKind, Value};
 
     use super::*;
 
@@ -61,6 +61,9 @@ mod tests {
             assert_eq!(kept.is_success(), is_success);
             assert_eq!(format!("{:?}", kept.report()), format!("{report:?}"));
         }
-        assert!(size_of::<Kept>() <= size_of::<Value>() + size_of::<Usage>() + size_of::<usize>());
+        assert!(
+            size_of::<Kept>()
+                <= size_of::<CompactValue>() + size_of::<Usage>() + size_of::<usize>()
+        );
     }
 }

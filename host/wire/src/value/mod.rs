@@ -45,6 +45,7 @@ mod bounds;
 mod build;
 mod canonical;
 mod check;
+mod compact;
 mod embedded;
 mod error;
 mod handle;
@@ -62,6 +63,7 @@ mod writer;
 
 pub use bounds::{Bounds, DEPTH_CEILING, MAX_BYTES, MAX_DEPTH, MAX_NODES};
 pub use build::MapBuilder;
+pub use compact::CompactValue;
 pub use error::{JsonError, ValueError};
 pub use handle::Value;
 pub use kind::Kind;
