@@ -7,7 +7,7 @@ use std::time::Duration;
 pub const DEFAULT_PREFETCH_PER_SLOT: u32 = 1;
 /// The most that a host is given beyond its slots, for each slot, of runs that are short: they would be
 /// over before the next one is there.
-pub const DEFAULT_MAX_PREFETCH_PER_SLOT: u32 = 128;
+pub const DEFAULT_MAX_PREFETCH_PER_SLOT: u32 = 512;
 /// For how long the runs that a slot is given ahead keep it busy, at most, where these are more than
 /// the least.
 pub const PREFETCH_HORIZON: Duration = Duration::from_millis(20);

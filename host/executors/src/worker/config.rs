@@ -7,8 +7,9 @@ use sandmill_core::Ceiling;
 
 /// Coordinators that a worker serves at a time by default.
 pub const DEFAULT_SESSIONS: usize = 64;
-/// Runs of one coordinator that may wait at a worker: so many for each of its slots, …
-pub const DEFAULT_WAITING_A_SLOT: usize = 256;
+/// Runs of one coordinator that may wait at a worker: so many for each of its slots, twice as many as
+/// coordinators give ahead by default, …
+pub const DEFAULT_WAITING_A_SLOT: usize = 1_024;
 /// … and so many besides. What is ordered beyond is given back.
 pub const DEFAULT_WAITING_BASE: usize = 256;
 /// Bytes of arguments and grants of one coordinator's runs that wait, by default: 256 MiB. One run

@@ -180,15 +180,19 @@ impl Scheduler {
         self.tally.handed_back += 1;
         if why == HandBackWhy::Refused {
             let until = self.hosts.change(at.host, |host| {
+                // Many that are given back together are one refusal, not as many: each doubles the pause.
+                if host.paused_until.is_some_and(|until| until > now) {
+                    return None;
+                }
                 let pause = HAND_BACK_PAUSE
                     .saturating_mul(1 << host.refusals.min(16))
                     .min(HAND_BACK_PAUSE_MOST);
                 host.refusals = host.refusals.saturating_add(1);
                 let until = now + pause;
                 host.paused_until = Some(until);
-                until
+                Some(until)
             });
-            if let Some(until) = until {
+            if let Some(until) = until.flatten() {
                 self.look_at(until);
             }
         }

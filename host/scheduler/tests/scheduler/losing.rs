@@ -163,6 +163,20 @@ fn a_host_that_refuses_runs_gets_none_for_longer_and_longer() {
 }
 
 #[test]
+fn many_runs_that_are_given_back_together_are_one_refusal() {
+    let mut fleet = Fleet::new(30);
+    fleet.hosts(&[1]);
+    (0..20).for_each(|run| drop(fleet.ready(run, &plain())));
+    for run in 5..20 {
+        fleet.hand_back(run, HandBackWhy::Refused);
+        assert_eq!(fleet.scheduler.next_deadline(), Some(fleet.now + SECOND));
+    }
+    let mut again: Vec<u64> = assigned(&fleet.after(SECOND)).iter().map(|(run, _)| *run).collect();
+    again.sort_unstable();
+    assert_eq!(again, (5..20).collect::<Vec<u64>>());
+}
+
+#[test]
 fn what_is_said_of_hosts_that_are_not_there_changes_nothing() {
     let mut fleet = Fleet::new(1);
     let other = need("other", &sandmill_core::CallOptions::default());

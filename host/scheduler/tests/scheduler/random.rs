@@ -322,9 +322,11 @@ impl World {
                 seen.recalled = false;
                 if *why == HandBackWhy::Refused {
                     let host = self.hosts.get_mut(host).unwrap();
-                    let pause = HAND_BACK_PAUSE * 2_u32.pow(host.refusals.min(10));
-                    host.refusals += 1;
-                    host.paused_until = Some(self.now + pause.min(HAND_BACK_PAUSE_MOST));
+                    if host.paused_until.is_none_or(|until| until <= self.now) {
+                        let pause = HAND_BACK_PAUSE * 2_u32.pow(host.refusals.min(10));
+                        host.refusals += 1;
+                        host.paused_until = Some(self.now + pause.min(HAND_BACK_PAUSE_MOST));
+                    }
                 }
             }
             Event::Withdraw { run } => {

@@ -13,7 +13,7 @@ use sandmill_wire::{End, EndKind, Outcome};
 
 use super::super::fleet::HostState;
 use super::carrier::Carrier;
-use super::config::{ENOUGH_A_SLOT, ENOUGH_TIME};
+use super::config::{ENOUGH_A_SLOT, WORD_DELAY, WORD_DELAY_LEAST};
 use super::outbox::Outbox;
 use super::outgoing::Outgoing;
 
@@ -92,10 +92,10 @@ impl Carrier {
         entry.started = false;
         entry.fetching = false;
         let has = self.scheduler.runs_a_slot(host).unwrap_or(0);
-        let enough = (self.scheduler.prefetch(&entry.stage.need, false) / 2).max(ENOUGH_A_SLOT);
-        // Numbers alone do not say that the slots are busy for as long as this may wait.
-        let typical = self.scheduler.typical(&entry.stage.need, false);
-        let busy = typical.is_some_and(|typical| typical * has >= ENOUGH_TIME);
+        // As reports do, for a quarter of what each slot has to do.
+        let typical = self.scheduler.typical(&entry.stage.need, false).unwrap_or_default();
+        let wait = (typical * has / 4).min(WORD_DELAY);
+        let wait = (has > ENOUGH_A_SLOT && wait >= WORD_DELAY_LEAST).then_some(wait);
         let call = entry.ticket.call();
         let arguments = call.arguments.clone().into_bytes();
         let order = Outgoing {
@@ -106,7 +106,7 @@ impl Carrier {
             index: call.map_index,
             deadline: call.options.deadline,
         };
-        known.outbox.order(order, &arguments, has > enough && busy);
+        known.outbox.order(order, &arguments, wait);
         let by = self.end_by(run);
         self.runs.answer_by(run, by);
     }

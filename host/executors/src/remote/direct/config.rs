@@ -41,16 +41,15 @@ pub const NEWS_BATCH: usize = 256;
 pub const MESSAGE_BYTES: usize = 128 << 10;
 /// Items of one message to a worker.
 pub const MESSAGE_ITEMS: usize = 1_024;
-/// How long what need not be said at once waits for more to be said with it: orders for a worker that has
-/// enough to do, and what was settled.
+/// How long what need not be said at once waits for more to be said with it: what was settled, and orders
+/// for a worker that has enough to do, these for a quarter of that at most.
 pub const WORD_DELAY: Duration = Duration::from_millis(1);
+/// Orders that could wait less than this do not.
+pub const WORD_DELAY_LEAST: Duration = Duration::from_micros(100);
 /// Orders and settlements that are said together at most where they wait for each other.
 pub const WORDS_TOGETHER: usize = 512;
-/// Runs that each slot of a worker has at least while orders for it wait; and half of those that it is
-/// given ahead.
+/// Runs that each slot of a worker has at least while orders for it wait.
 pub const ENOUGH_A_SLOT: u32 = 4;
-/// How long each slot has to do at least with these: orders take a moment besides [`WORD_DELAY`].
-pub const ENOUGH_TIME: Duration = Duration::from_millis(2);
 /// Hosts that may refuse a run before it is given up: they may be short of room, but not for ever.
 pub const MAX_REFUSED: u32 = 10;
 /// Words for one worker that may wait to be said to it before no more is heard from it.

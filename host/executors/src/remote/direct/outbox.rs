@@ -3,7 +3,7 @@
 //! few messages.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -90,16 +90,16 @@ impl Outbox {
 
     /// Has this connection ended by its own task.
     pub(super) fn hang_up(&self, why: impl Into<String>) {
-        self.say(false, |waiting| waiting.hang_up = Some(why.into()));
+        self.say(None, |waiting| waiting.hang_up = Some(why.into()));
     }
 
     /// Adds something to be said. What may wait does so, for a little, for more to go with it.
-    fn say(&self, may_wait: bool, add: impl FnOnce(&mut Waiting)) {
+    fn say(&self, may_wait: Option<Duration>, add: impl FnOnce(&mut Waiting)) {
         let mut waiting = self.waiting.lock();
         let is_first = waiting.items() == 0;
         add(&mut waiting);
-        let waits = may_wait && waiting.items() < WORDS_TOGETHER;
-        let wakes = waiting.company.joined(is_first, waits.then_some(WORD_DELAY));
+        let may_wait = may_wait.filter(|_| waiting.items() < WORDS_TOGETHER);
+        let wakes = waiting.company.joined(is_first, may_wait);
         drop(waiting);
         if wakes {
             self.words.notify_one();
@@ -111,9 +111,9 @@ impl Outbox {
         self.waiting.lock().company.due()
     }
 
-    /// Has a run made; `arguments` are brought first where they go by digest. The order may wait where
-    /// the worker has enough to do.
-    pub(super) fn order(&self, order: Outgoing, arguments: &Bytes, may_wait: bool) {
+    /// Has a run made; `arguments` are brought first where they go by digest. The order may wait that
+    /// long where the worker has enough to do.
+    pub(super) fn order(&self, order: Outgoing, arguments: &Bytes, may_wait: Option<Duration>) {
         if matches!(order.arguments, Payload::Inline(_)) {
             self.say(may_wait, |waiting| waiting.orders.push(order));
         } else {
@@ -128,7 +128,7 @@ impl Outbox {
 
     /// The arguments of an order were brought: the order goes, if it is still wanted.
     pub(super) fn arguments_are_there(&self, order: Outgoing) {
-        self.say(false, |waiting| {
+        self.say(None, |waiting| {
             if waiting.on_the_way.remove(&order.of.lease).is_some() {
                 waiting.orders.push(order);
             }
@@ -148,16 +148,16 @@ impl Outbox {
     }
 
     pub(super) fn cancel(&self, of: RunLease) {
-        self.say(false, |waiting| waiting.cancel.push(of));
+        self.say(None, |waiting| waiting.cancel.push(of));
     }
 
     pub(super) fn recall(&self, of: RunLease) {
-        self.say(false, |waiting| waiting.recall.push(of));
+        self.say(None, |waiting| waiting.recall.push(of));
     }
 
     /// A report was taken, and need not be kept. Nobody waits for that.
     pub(super) fn settled(&self, of: RunLease) {
-        self.say(true, |waiting| waiting.settled.push(of));
+        self.say(Some(WORD_DELAY), |waiting| waiting.settled.push(of));
     }
 
     /// Has a component brought, once however often it is asked for meanwhile.
@@ -342,7 +342,7 @@ mod tests {
                 index: None,
                 deadline: None,
             };
-            self.outbox.order(order, arguments, false);
+            self.outbox.order(order, arguments, None);
         }
 
         /// What was to be brought is there.
