@@ -73,6 +73,7 @@ impl Carrier {
     /// The next parcels, while so many are on their way.
     pub(super) fn fill(&mut self, mut on_the_way: usize) -> Vec<(u64, Parcel)> {
         let mut parcels: Vec<(u64, Parcel)> = Vec::new();
+        self.held_until = None;
         if on_the_way < PUBLISHES
             && let Some(class) = self.next_suspect()
         {
@@ -113,18 +114,13 @@ impl Carrier {
 
     /// Whether few runs of a class have waited for more for as long as they may.
     fn is_held_enough(&mut self, class: &ClassId) -> bool {
-        match self.held.get(class) {
-            Some(since) => since.elapsed() >= BATCH_WAIT,
-            None => {
-                self.held.insert(class.clone(), Instant::now());
-                false
-            }
+        let now = Instant::now();
+        let until = *self.held.entry(class.clone()).or_insert(now) + BATCH_WAIT;
+        if until <= now {
+            return true;
         }
-    }
-
-    /// When few runs have waited for others for as long as they may; none while none wait for that.
-    pub(super) fn held_until(&self) -> Option<Instant> {
-        self.held.values().min().map(|since| *since + BATCH_WAIT)
+        self.held_until = Some(self.held_until.map_or(until, |first| first.min(until)));
+        false
     }
 
     fn next_parcel(&mut self, class: &ClassId, slots: usize, room: usize) -> Option<(u64, Parcel)> {

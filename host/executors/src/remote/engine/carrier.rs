@@ -40,6 +40,8 @@ pub(super) struct Carrier {
     pub(super) mean: Option<Duration>,
     /// Since when the runs of a class wait for more to share their item.
     pub(super) held: HashMap<ClassId, Instant>,
+    /// When the first of those has waited for long enough that do so for nothing else.
+    pub(super) held_until: Option<Instant>,
     /// How often the engine's stores were others than before.
     pub(super) incarnation: u64,
     /// Large arguments that were brought, and for how many items.
@@ -66,6 +68,7 @@ impl Carrier {
             next_lease,
             mean: None,
             held: HashMap::new(),
+            held_until: None,
             incarnation: 0,
             values: HashMap::new(),
             errands: Vec::new(),

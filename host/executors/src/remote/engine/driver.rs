@@ -105,7 +105,7 @@ impl Driver {
         let (desk, stop) = (Arc::clone(&self.session.desk), self.session.stop.clone());
         let mut tick = Instant::now() + TICK;
         loop {
-            let held = self.carrier.held_until().map(Instant::from_std);
+            let held = self.carrier.held_until.map(Instant::from_std);
             let next = held.map_or(tick, |held| held.min(tick));
             tokio::select! {
                 () = stop.cancelled() => return,
