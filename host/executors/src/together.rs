@@ -11,15 +11,17 @@ pub(crate) struct Company {
 
 impl Company {
     /// Notes one more thing to say, which is the first of those there are or not, and waits for others
-    /// that long or not at all. Answers whether whoever says it is to be woken: for the first, to see
-    /// until when, and for what does not wait.
+    /// that long or not at all. Answers whether whoever says it is to be woken: for the first and for one
+    /// that waits less, to see until when, and for what does not wait.
     pub(crate) fn joined(&mut self, is_first: bool, waits: Option<Duration>) -> bool {
-        match waits {
-            Some(delay) if is_first => self.due = Some(Instant::now() + delay),
-            Some(_) => {}
-            None => self.due = None,
-        }
-        is_first || self.due.is_none()
+        let before = self.due;
+        let due = waits.map(|delay| Instant::now() + delay);
+        self.due = match (before, due) {
+            (_, due) if is_first => due,
+            (Some(before), Some(due)) => Some(before.min(due)),
+            (None, _) | (_, None) => None,
+        };
+        is_first || self.due.is_none() || self.due != before
     }
 
     /// Nothing waits any more: it is said, or something else is that does not wait.
@@ -87,6 +89,11 @@ mod tests {
         let due = company.due().expect("it waits");
         assert!(!company.joined(false, Some(2 * delay)));
         assert_eq!(company.due(), Some(due));
+        assert!(company.joined(false, Some(delay / 2)), "this one waits less");
+        let sooner = company.due().expect("it waits");
+        assert!(sooner < due);
+        assert!(!company.joined(false, Some(delay)));
+        assert_eq!(company.due(), Some(sooner));
         assert!(company.joined(false, None));
         assert_eq!(company.due(), None);
         assert!(company.joined(false, Some(delay)), "they go together");

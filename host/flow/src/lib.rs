@@ -61,8 +61,8 @@ pub use policy::{Amount, DEFAULT_HOOK_TIMEOUT, ErrorsMode, Hook, HookAction, Map
 pub use reference::{MAX_PATH_STEPS, Reference, Root};
 pub use runner::{
     FLYING_BYTES, FlowProgram, FlowRunner, HOOK_EXIT, HOOK_FAILED, HOOK_START, JOURNAL_MISMATCH,
-    MAX_SHOWN_ARGUMENTS, Part, QUEUED_AT_LEAST, QUEUED_PER_SLOT, Rerun, Reuse, StartOptions,
-    SubFlowCall, SubFlows,
+    MAX_SHOWN_ARGUMENTS, MOMENT, Part, QUEUED_AT_LEAST, QUEUED_PER_SLOT, Rerun, Reuse,
+    StartOptions, SubFlowCall, SubFlows,
 };
 pub use schedule::{Blame, Cause, Conclusion, Ended, MAX_RESULT_BYTES, Schedule, Step};
 pub use script::{Act, Done, FailureLimit, Script, StageId, StageSpec, StageTarget};

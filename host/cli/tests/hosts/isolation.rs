@@ -18,7 +18,7 @@ fn workers_of(parent: u32) -> Vec<i32> {
         .filter_map(|pid| pid.parse().ok())
         .filter(|pid| {
             let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            command.split(|byte| *byte == 0).nth(1) == Some(b"worker")
+            command.split(|byte| *byte == 0).any(|word| word == b"worker")
         })
         .collect()
 }

@@ -25,7 +25,7 @@ struct Inner {
     stopped: HashSet<StageId>,
     /// Whether nothing of the flow starts any more.
     halted: bool,
-    /// What was submitted and has not ended: no more than the runner's window.
+    /// What was submitted and has not ended: no more than the runner has under way.
     open: HashMap<RunId, (StageId, TaskFuture)>,
 }
 

@@ -119,8 +119,12 @@ impl Drive {
         let Due { stage, index, open, run, again, .. } = due;
         self.report.lock().stages[open.listed].running += 1;
         let bytes = arguments.len_bytes();
+        let mut of_task = None;
         let (future, sub_flow) = match open.target {
             StageTarget::Task { component, task } => {
+                let key = (component.digest(), Arc::clone(&task));
+                self.paces.begins(&key);
+                of_task = Some(key);
                 let mut call = Call::new(&component, task, arguments)
                     .with_options(self.options_of(stage, index, open.options))
                     .taken_up(run, again.unwrap_or_default());
@@ -146,8 +150,15 @@ impl Drive {
         self.flying_bytes += bytes;
         self.flying_flows += usize::from(sub_flow.is_some());
         let future_of_it = future.clone();
-        let flight =
-            Flight { stage, index, future: future_of_it, bytes, sub_flow, given_up: false };
+        let flight = Flight {
+            stage,
+            index,
+            future: future_of_it,
+            bytes,
+            task: of_task,
+            sub_flow,
+            given_up: false,
+        };
         self.flying.insert(future.id(), flight);
         self.script.on_submitted(stage, index, &future);
         self.group.add_new(future);
@@ -290,7 +301,10 @@ impl Drive {
         else {
             return;
         };
-        let Flight { stage, index, given_up, bytes, sub_flow, .. } = flight;
+        let Flight { stage, index, given_up, bytes, task, sub_flow, .. } = flight;
+        if let Some(task) = &task {
+            self.paces.ends(task, future.usage().map(|usage| usage.wall_micros));
+        }
         self.flying_bytes -= bytes;
         self.flying_flows -= usize::from(sub_flow.is_some());
         let Some(open) = self.stages.get(stage).cloned() else { return };

@@ -19,6 +19,7 @@ use sandmill_wire::{End, EndKind, Outcome, RunId};
 
 use super::brake::Brake;
 use super::history::History;
+use super::paces::{Paces, TaskKey};
 use super::stages::Stages;
 use super::start::SubFlows;
 use super::stop::Stop;
@@ -56,6 +57,10 @@ pub(super) struct Drive {
     pub(super) flying_bytes: usize,
     /// How many of them are runs of flows.
     pub(super) flying_flows: usize,
+    /// How long they take.
+    pub(super) paces: Paces,
+    /// Whether the flow is part of another, which shares the executor with all its parts.
+    pub(super) is_part: bool,
     /// When the flow has to have ended.
     pub(super) deadline: Option<Instant>,
     /// The flow's own timeout, where that is what sets the deadline.
@@ -81,6 +86,8 @@ pub(super) struct Flight {
     pub(super) future: TaskFuture,
     /// Bytes of its arguments.
     pub(super) bytes: usize,
+    /// Its task, where it is not a flow's run.
+    pub(super) task: Option<TaskKey>,
     /// The same as a flow's run, where it is one.
     pub(super) sub_flow: Option<FlowRunFuture>,
     /// Whether the script had it cancelled.
@@ -220,9 +227,12 @@ impl Drive {
     /// Whether as many calls are under way as may be.
     fn is_full(&self) -> bool {
         let flying = self.flying.len();
-        // An executor with hosts far away wants more than slots, but not of what is held here meanwhile.
+        // An executor with hosts far away wants more than slots; but what takes long, and what is held here
+        // meanwhile, is to be little.
         flying >= self.window
-            && (self.flying_flows > 0
+            && (self.is_part
+                || self.flying_flows > 0
+                || self.paces.long() >= self.window
                 || self.flying_bytes >= FLYING_BYTES
                 || flying >= self.executor.wanted())
     }

@@ -12,6 +12,7 @@ use sandmill_wire::RunId;
 
 use super::drive::{Drive, Haste};
 use super::history::History;
+use super::paces::Paces;
 use super::recorder::Recorder;
 use super::stages::Stages;
 use super::start::{FlowProgram, StartOptions, SubFlows};
@@ -23,7 +24,7 @@ use crate::summary::FlowReport;
 /// Calls that a flow has submitted beyond the executor's slots, for each slot: enough that no slot
 /// waits for the runner, and few, because a call that waits in the executor's queue is not
 /// overtaken by one of a deeper task. More where the executor wants more
-/// ([`Executor::wanted`]): then runs are so short that they wait for nothing long.
+/// ([`Executor::wanted`]), of tasks that take [moments](super::MOMENT).
 pub const QUEUED_PER_SLOT: usize = 1;
 /// The same, for the executor as a whole.
 pub const QUEUED_AT_LEAST: usize = 4;
@@ -104,6 +105,7 @@ impl FlowRunner {
             let recorder = Arc::clone(&self.recorder);
             self.listening.call_once(|| self.events.observe(recorder));
         }
+        let is_part = part.is_some();
         let (promise, future) = match part {
             None => Promise::of_flow(id, &program.name, &self.events),
             Some(part) => Promise::of_part(id, part.submitted, part.cancel.child(), &self.events),
@@ -135,6 +137,8 @@ impl FlowRunner {
             flying: HashMap::new(),
             flying_bytes: 0,
             flying_flows: 0,
+            paces: Paces::default(),
+            is_part,
             timer: None,
             timeout: timeout.filter(|_| own <= own.into_iter().chain(deadline).min()),
             deadline: own.into_iter().chain(deadline).min(),

@@ -13,7 +13,7 @@ use sandmill_wire::{End, EndKind, Outcome};
 
 use super::super::fleet::HostState;
 use super::carrier::Carrier;
-use super::config::{ENOUGH_A_SLOT, WORD_DELAY, WORD_DELAY_LEAST};
+use super::config::{ENOUGH_A_SLOT, ENOUGH_TIME, WORD_DELAY};
 use super::outbox::Outbox;
 use super::outgoing::Outgoing;
 
@@ -92,10 +92,9 @@ impl Carrier {
         entry.started = false;
         entry.fetching = false;
         let has = self.scheduler.runs_a_slot(host).unwrap_or(0);
-        // As reports do, for a quarter of what each slot has to do.
         let typical = self.scheduler.typical(&entry.stage.need, false).unwrap_or_default();
-        let wait = (typical * has / 4).min(WORD_DELAY);
-        let wait = (has > ENOUGH_A_SLOT && wait >= WORD_DELAY_LEAST).then_some(wait);
+        let is_busy = has > ENOUGH_A_SLOT && typical * has >= ENOUGH_TIME;
+        let wait = is_busy.then_some(WORD_DELAY);
         let call = entry.ticket.call();
         let arguments = call.arguments.clone().into_bytes();
         let order = Outgoing {

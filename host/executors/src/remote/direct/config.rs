@@ -41,11 +41,12 @@ pub const NEWS_BATCH: usize = 256;
 pub const MESSAGE_BYTES: usize = 128 << 10;
 /// Items of one message to a worker.
 pub const MESSAGE_ITEMS: usize = 1_024;
+/// For how long these keep it busy at least: timers count in whole milliseconds, so that what waits for one
+/// may wait for two, and is on its way then.
+pub const ENOUGH_TIME: Duration = Duration::from_millis(3);
 /// How long what need not be said at once waits for more to be said with it: what was settled, and orders
-/// for a worker that has enough to do, these for a quarter of that at most.
+/// for a worker that has enough to do.
 pub const WORD_DELAY: Duration = Duration::from_millis(1);
-/// Orders that could wait less than this do not.
-pub const WORD_DELAY_LEAST: Duration = Duration::from_micros(100);
 /// Orders and settlements that are said together at most where they wait for each other.
 pub const WORDS_TOGETHER: usize = 512;
 /// Runs that each slot of a worker has at least while orders for it wait.

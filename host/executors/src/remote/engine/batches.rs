@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sandmill_core::Component;
-use sandmill_transport::engine::{ClassId, ITEM_BYTES, ITEM_RUNS, Item};
+use sandmill_transport::engine::{Class, ClassId, ITEM_BYTES, ITEM_RUNS, Item};
 use sandmill_transport::message::{MAX_INLINE, Order, Payload, Spec};
 use sandmill_wire::{Digest, RunId};
 
@@ -18,6 +18,8 @@ use super::runs::{ItemEntry, Place};
 
 /// Runs that the fleet has at most, whatever they wait for.
 const WINDOW_MOST: usize = 100_000;
+/// Items of short runs that keep slots busy while the next is made.
+const ITEMS_OUT: usize = 8;
 /// Bytes of an order beside its arguments.
 const ORDER_BYTES: usize = 256;
 
@@ -38,9 +40,13 @@ pub(super) fn together(waiting: usize, slots: usize, a_slot: usize) -> usize {
 
 /// How few runs wait for others to share an item with, where so many wait and so many are in the engine:
 /// the answers to one item are the next calls, so items would become as small as the smallest of them.
-pub(super) fn too_few(waiting: usize, out: usize, a_slot: usize) -> bool {
-    // Eight items at a time keep slots busy while the next is made.
-    waiting < (a_slot / 4).min((waiting + out) / 8).min(ITEM_RUNS)
+pub(super) fn too_few(waiting: usize, out: usize, slots: usize, a_slot: usize) -> bool {
+    out >= 2 * slots && waiting < (a_slot / 4).min((waiting + out) / ITEMS_OUT).min(ITEM_RUNS)
+}
+
+/// What must not be made twice, or holds more than a slot, is handled by itself.
+fn goes_alone(class: &Class) -> bool {
+    class.has_effects || !class.resources.is_empty()
 }
 
 impl Carrier {
@@ -81,6 +87,7 @@ impl Carrier {
             on_the_way += parcels.len();
         }
         if self.runs.waiting.values().all(VecDeque::is_empty) {
+            self.held.clear();
             return parcels;
         }
         let slots = self.hosts.slots().max(1);
@@ -92,17 +99,22 @@ impl Carrier {
         let classes: Vec<ClassId> = self.runs.waiting.keys().cloned().collect();
         let a_slot = self.a_slot();
         for class in classes {
-            let mut out = out.get(&class).copied().unwrap_or(0);
+            let out = out.get(&class).copied().unwrap_or(0);
             let mut room = most.saturating_sub(out);
+            if room == 0 || on_the_way >= PUBLISHES {
+                continue;
+            }
+            let waiting = self.runs.waiting.get(&class).map_or(0, VecDeque::len);
+            let goes_alone = self.classes.get(&class).is_some_and(|class| goes_alone(class));
+            if !goes_alone && too_few(waiting, out, slots, a_slot) && !self.is_held_enough(&class) {
+                continue;
+            }
+            self.held.remove(&class);
+            // Where slots have enough to do, not each of them need have some of these.
+            let among = if out >= 2 * slots { slots.min(ITEMS_OUT) } else { slots };
             while room > 0 && on_the_way < PUBLISHES {
-                let waiting = self.runs.waiting.get(&class).map_or(0, VecDeque::len);
-                if too_few(waiting, out, a_slot) && !self.is_held_enough(&class) {
-                    break;
-                }
-                self.held.remove(&class);
-                let Some(parcel) = self.next_parcel(&class, slots, room) else { break };
+                let Some(parcel) = self.next_parcel(&class, among, room) else { break };
                 room = room.saturating_sub(parcel.1.item.orders.len());
-                out += parcel.1.item.orders.len();
                 on_the_way += 1;
                 parcels.push(parcel);
             }
@@ -126,9 +138,8 @@ impl Carrier {
     fn next_parcel(&mut self, class: &ClassId, slots: usize, room: usize) -> Option<(u64, Parcel)> {
         let about = Arc::clone(self.classes.get(class)?);
         let waiting = self.runs.waiting.get(class)?.len();
-        // What must not be made twice, or holds more than a slot, is handled by itself.
-        let alone = about.has_effects || !about.resources.is_empty();
-        let most = if alone { 1 } else { together(waiting, slots, self.a_slot()).min(room) };
+        let most =
+            if goes_alone(&about) { 1 } else { together(waiting, slots, self.a_slot()).min(room) };
         let (mut specs, mut orders) = (Vec::<Spec>::new(), Vec::new());
         let mut stages: HashMap<u64, u32> = HashMap::new();
         let mut components: Vec<Component> = Vec::new();
@@ -242,11 +253,12 @@ mod tests {
 
     #[test]
     fn few_short_runs_wait_for_others_where_many_are_out() {
-        assert!(too_few(3, 1_021, MOST_A_SLOT));
-        assert!(!too_few(128, 896, MOST_A_SLOT));
-        assert!(!too_few(1, 1_000, 2), "long runs");
-        assert!(!too_few(1, 14, MOST_A_SLOT), "few are out");
-        assert!(!too_few(20_000, 0, MOST_A_SLOT));
+        assert!(too_few(3, 1_021, 2, MOST_A_SLOT));
+        assert!(!too_few(128, 896, 2, MOST_A_SLOT));
+        assert!(!too_few(1, 1_000, 2, 2), "long runs");
+        assert!(!too_few(1, 14, 2, MOST_A_SLOT), "few are out");
+        assert!(!too_few(3, 63, 64, MOST_A_SLOT), "there are free slots");
+        assert!(!too_few(20_000, 0, 2, MOST_A_SLOT));
     }
 
     #[test]
