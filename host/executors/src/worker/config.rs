@@ -73,7 +73,7 @@ pub const REPORT_DELAY_MOST: Duration = Duration::from_millis(4);
 pub const REPORTS_TOGETHER: usize = 512;
 /// For how long each slot has to have enough to do for a report to wait: the next orders take a part of a
 /// millisecond to be there, and timers count in whole ones.
-pub const BACKLOG_LEAST: Duration = Duration::from_millis(3);
+pub const BACKLOG_LEAST: Duration = Duration::from_millis(2);
 /// The part of the room for components that those may want who were asked for some and have not begun
 /// to bring them, each side by itself: a quarter. One component each may be larger.
 pub const ASKED_SHARE: u64 = 4;

@@ -43,7 +43,7 @@ pub const MESSAGE_BYTES: usize = 128 << 10;
 pub const MESSAGE_ITEMS: usize = 1_024;
 /// For how long these keep it busy at least: timers count in whole milliseconds, so that what waits for one
 /// may wait for two, and is on its way then.
-pub const ENOUGH_TIME: Duration = Duration::from_millis(3);
+pub const ENOUGH_TIME: Duration = Duration::from_millis(2);
 /// How long what need not be said at once waits for more to be said with it: what was settled, and orders
 /// for a worker that has enough to do.
 pub const WORD_DELAY: Duration = Duration::from_millis(1);

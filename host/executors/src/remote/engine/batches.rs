@@ -83,7 +83,7 @@ impl Carrier {
         if on_the_way < PUBLISHES
             && let Some(class) = self.next_suspect()
         {
-            parcels.extend(self.next_parcel(&class, self.hosts.slots().max(1), 1));
+            parcels.extend(self.next_parcel(&class, 1));
             on_the_way += parcels.len();
         }
         if self.runs.waiting.values().all(VecDeque::is_empty) {
@@ -112,8 +112,10 @@ impl Carrier {
             self.held.remove(&class);
             // Where slots have enough to do, not each of them need have some of these.
             let among = if out >= 2 * slots { slots.min(ITEMS_OUT) } else { slots };
+            // All of them alike: the rest is not to go in ever smaller ones.
+            let each = if goes_alone { 1 } else { together(waiting, among, a_slot) };
             while room > 0 && on_the_way < PUBLISHES {
-                let Some(parcel) = self.next_parcel(&class, among, room) else { break };
+                let Some(parcel) = self.next_parcel(&class, each.min(room)) else { break };
                 room = room.saturating_sub(parcel.1.item.orders.len());
                 on_the_way += 1;
                 parcels.push(parcel);
@@ -135,11 +137,8 @@ impl Carrier {
         false
     }
 
-    fn next_parcel(&mut self, class: &ClassId, slots: usize, room: usize) -> Option<(u64, Parcel)> {
+    fn next_parcel(&mut self, class: &ClassId, most: usize) -> Option<(u64, Parcel)> {
         let about = Arc::clone(self.classes.get(class)?);
-        let waiting = self.runs.waiting.get(class)?.len();
-        let most =
-            if goes_alone(&about) { 1 } else { together(waiting, slots, self.a_slot()).min(room) };
         let (mut specs, mut orders) = (Vec::<Spec>::new(), Vec::new());
         let mut stages: HashMap<u64, u32> = HashMap::new();
         let mut components: Vec<Component> = Vec::new();
