@@ -41,9 +41,6 @@ pub const NEWS_BATCH: usize = 256;
 pub const MESSAGE_BYTES: usize = 128 << 10;
 /// Items of one message to a worker.
 pub const MESSAGE_ITEMS: usize = 1_024;
-/// For how long these keep it busy at least: timers count in whole milliseconds, so that what waits for one
-/// may wait for two, and is on its way then.
-pub const ENOUGH_TIME: Duration = Duration::from_millis(2);
 /// How long what need not be said at once waits for more to be said with it: what was settled, and orders
 /// for a worker that has enough to do.
 pub const WORD_DELAY: Duration = Duration::from_millis(1);
@@ -51,6 +48,9 @@ pub const WORD_DELAY: Duration = Duration::from_millis(1);
 pub const WORDS_TOGETHER: usize = 512;
 /// Runs that each slot of a worker has at least while orders for it wait.
 pub const ENOUGH_A_SLOT: u32 = 4;
+/// For how long these keep it busy at least: timers count in whole milliseconds, so that what waits for one
+/// may wait for two, and is on its way then.
+pub const ENOUGH_TIME: Duration = Duration::from_millis(2);
 /// Hosts that may refuse a run before it is given up: they may be short of room, but not for ever.
 pub const MAX_REFUSED: u32 = 10;
 /// Words for one worker that may wait to be said to it before no more is heard from it.
